@@ -1,0 +1,251 @@
+"""Many simulations of one figure behind Stable-Baselines3's VecEnv, advanced by one native call."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import mujoco
+import numpy as np
+import numpy.typing as npt
+from mujoco.batch import Batch
+from stable_baselines3.common.monitor import Monitor
+from stable_baselines3.common.vec_env import VecEnv, VecMonitor
+from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvObs, VecEnvStepReturn
+
+from envs.domains import domain_model
+from envs.parameters import FIELDS, find_parameter, operate, physical_parameters, write_parameters
+from envs.render import Renderer
+from envs.task import Array, Task, action_space, observation_space
+
+DIVERGED = 1e10
+"""A state beyond this, or not a number, is a failed simulation (MuJoCo's own limit, ``mjMAXVAL``)."""
+
+
+class Randomizer(Protocol):
+    """Who decides the physical parameters of an episode. Keys are ``(environment, episode)`` rows."""
+
+    def bounds(self) -> Mapping[tuple[str, str], tuple[float, float]]:
+        """Smallest and largest operand of each ``(parameter, operation)`` that can ever be drawn."""
+        ...
+
+    def sample(self, keys: npt.NDArray[np.integer]) -> Mapping[tuple[str, str], Array]:
+        """Operands ``(n,)`` of each ``(parameter, operation)`` for ``(n, 2)`` keys."""
+        ...
+
+    def observe(self, parameters: Mapping[str, Array], returns: Array) -> None:
+        """Learn from finished episodes: absolute parameter values and returns, each ``(n,)``."""
+        ...
+
+
+class BatchedEnv(VecEnv):
+    """``num_envs`` simulations of ``task`` in ``domain``.
+
+    Environment ``i`` draws its starts from Gymnasium's generator of ``seed + i``, so that on the nominal
+    domain it equals Gymnasium's own environment reset with that seed, bit for bit, for any thread count.
+    Observations and rewards are float64. An episode that ends brings ``terminal_observation``,
+    ``TimeLimit.truncated`` and ``episode`` (return ``r``, length ``l``) in its info, as SB3 expects; one
+    whose physics diverged ends there with ``diverged`` set, the last sound observation and no reward.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        num_envs: int,
+        domain: str = "nominal",
+        horizon: int = 1000,
+        seed: int = 0,
+        num_threads: int = 0,
+        randomizer: Randomizer | None = None,
+        mass_only: bool = False,
+        camera: str = "track",
+    ) -> None:
+        """See :func:`envs.make_vec`."""
+        for name, value in (("num_envs", num_envs), ("horizon", horizon)):
+            if value < 1:
+                raise ValueError(f"{name} is {value}; it must be 1 or more")
+        if num_threads < 0:
+            raise ValueError(f"num_threads is {num_threads}; it must be 0 (all cores) or more")
+        self.task = task
+        self.horizon = horizon
+        self.mass_only = mass_only
+        self.randomizer = randomizer
+        self.model = domain_model(task, domain, mass_only)
+        self.dt = float(self.model.opt.timestep) * task.frame_skip
+        # Without this MuJoCo would quietly put a diverged simulation back to its reference pose.
+        self.model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_AUTORESET
+        self.batch = Batch(self.model, num_envs, num_threads)
+        self._state = {name: self.batch.bind(name) for name in task.fields}
+        self._qpos, self._qvel = self.batch.bind("qpos"), self.batch.bind("qvel")
+        self._ctrl = self.batch.bind("ctrl")
+        self._fields = self._expand_fields()
+        self.parameters: dict[str, Array] = {}
+        """Absolute value of every drawn parameter, ``(num_envs,)`` each."""
+        self.terms: dict[str, Array] = {}
+        """The reward terms of the last step, ``(num_envs,)`` each."""
+        self.diverged_episodes = 0
+        self._episode = np.full(num_envs, -1)
+        self._elapsed = np.zeros(num_envs, np.int64)
+        self._returns = np.zeros(num_envs)
+        self._rngs = [np.random.default_rng() for _ in range(num_envs)]
+        self._camera = camera
+        self._renderer: Renderer | None = None
+        self.render_mode = "rgb_array"
+        super().__init__(num_envs, observation_space(task), action_space(self.model))
+        self._actions = np.zeros((num_envs, self.model.nu), np.float32)
+        self.seed(seed)
+
+    def _expand_fields(self) -> dict[str, npt.NDArray[Any]]:
+        """Per-simulation model fields for what the randomizer draws, after checking that all of it is physical."""
+        if self.randomizer is None:
+            return {}
+        names: set[str] = set()
+        parameters = physical_parameters(self.model)
+        for (name, operation), operands in self.randomizer.bounds().items():
+            parameter = find_parameter(parameters, name)
+            for operand in operands:
+                parameter.check(float(operate(operation, parameter.nominal, operand)))
+            names.update(FIELDS[parameter.quantity])
+        return {name: self.batch.expand(name) for name in sorted(names)}
+
+    def reset(self) -> VecEnvObs:
+        """Start a new episode everywhere, from the seeds given to :meth:`seed` if there are new ones."""
+        for i, seed in enumerate(self._seeds):
+            if seed is not None:
+                # Gymnasium's own construction (gymnasium.utils.seeding.np_random).
+                self._rngs[i] = np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed)))
+                self._episode[i] = -1
+        self._reset_seeds()
+        self._reset_options()
+        self._start(np.arange(self.num_envs, dtype=np.int32))
+        return self.task.observe(self._state)
+
+    def _start(self, ids: npt.NDArray[np.int32]) -> None:
+        """Begin the next episode of simulations ``ids``: draw parameters, then the starting state."""
+        self._episode[ids] += 1
+        self._elapsed[ids] = 0
+        self._returns[ids] = 0.0
+        if self.randomizer is not None:
+            keys = np.stack((ids.astype(np.int64), self._episode[ids]), axis=1)
+            nominal = physical_parameters(self.model)
+            drawn = {
+                name: operate(operation, nominal[name].nominal, operands)
+                for (name, operation), operands in self.randomizer.sample(keys).items()
+            }
+            self._set_parameters(ids, drawn)
+        self.batch.reset(ids, stage=mujoco.mjtStage.mjSTAGE_NONE.value)
+        for i in ids:
+            self._qpos[i], self._qvel[i] = self.task.reset(self._rngs[i], self.model.qpos0)
+        self.batch.forward(ids)
+
+    def _set_parameters(self, ids: npt.NDArray[np.int32], values: Mapping[str, Array]) -> None:
+        for name, value in values.items():
+            self.parameters.setdefault(name, np.full(self.num_envs, np.nan))[ids] = value
+        write_parameters(self.model, values, self._fields, ids, self.mass_only)
+        self.batch.set_const(ids)
+
+    def step_async(self, actions: npt.NDArray[np.floating]) -> None:
+        """Take the next actions, ``(num_envs, actuators)``.
+
+        Raises:
+            ValueError: an action is not finite.
+        """
+        if not np.isfinite(actions).all():
+            env = int(np.flatnonzero(~np.isfinite(actions).all(axis=1))[0])
+            raise ValueError(f"action of environment {env} is not finite: {actions[env].tolist()}")
+        self._actions = actions
+
+    def step_wait(self) -> VecEnvStepReturn:
+        """Advance every simulation by one environment step and start new episodes where one ended."""
+        before = {name: field.copy() for name, field in self._state.items()}
+        self._ctrl[:] = self._actions
+        self.batch.step(nstep=self.task.frame_skip)
+        self._elapsed += 1
+        diverged = ~(
+            (np.abs(self._qpos) < DIVERGED).all(axis=1) & (np.abs(self._qvel) < DIVERGED).all(axis=1)
+        )
+        if diverged.any():
+            for name, field in self._state.items():
+                field[diverged] = before[name][diverged]
+        observations = self.task.observe(self._state)
+        rewards, self.terms = self.task.reward(before, self._state, self._actions, self.dt)
+        rewards[diverged] = 0.0
+        self._returns += rewards
+        terminated = self.task.terminated(self._state) | diverged
+        truncated = (self._elapsed >= self.horizon) & ~terminated
+        dones = terminated | truncated
+        infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
+        if dones.any():
+            ids = np.flatnonzero(dones).astype(np.int32)
+            for i in ids:
+                infos[i] = {
+                    "terminal_observation": observations[i].copy(),
+                    "TimeLimit.truncated": bool(truncated[i]),
+                    "episode": {"r": float(self._returns[i]), "l": int(self._elapsed[i])},
+                    "diverged": bool(diverged[i]),
+                }
+            self.diverged_episodes += int(diverged.sum())
+            if self.randomizer is not None:
+                finished = {name: value[ids] for name, value in self.parameters.items()}
+                self.randomizer.observe(finished, self._returns[ids])
+            self._start(ids)
+            observations[ids] = self.task.observe({k: v[ids] for k, v in self._state.items()})
+        return observations, rewards, dones, infos
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything needed to continue as if never interrupted: arrays and plain values."""
+        return {
+            "physics": self.batch.state.copy(),
+            "parameters": {name: value.copy() for name, value in self.parameters.items()},
+            "episode": self._episode.copy(),
+            "elapsed": self._elapsed.copy(),
+            "returns": self._returns.copy(),
+            "rngs": [rng.bit_generator.state for rng in self._rngs],
+            "diverged_episodes": self.diverged_episodes,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue from :meth:`state_dict` of an environment of the same configuration."""
+        ids = np.arange(self.num_envs, dtype=np.int32)
+        if state["parameters"]:
+            self._set_parameters(ids, state["parameters"])
+        self._episode[:] = state["episode"]
+        self._elapsed[:] = state["elapsed"]
+        self._returns[:] = state["returns"]
+        for rng, saved in zip(self._rngs, state["rngs"], strict=True):
+            rng.bit_generator.state = saved
+        self.diverged_episodes = int(state["diverged_episodes"])
+        self.batch.state[:] = state["physics"]
+        self._reset_seeds()
+
+    def get_images(self) -> Sequence[npt.NDArray[np.uint8] | None]:
+        """One RGB frame of each simulation, as its camera sees it now."""
+        if self._renderer is None:
+            self._renderer = Renderer(self.model, self._camera)
+        return [
+            self._renderer.frame(self.batch.get_model(i), self.batch.get_data(i))
+            for i in range(self.num_envs)
+        ]
+
+    def close(self) -> None:
+        """Free the renderer."""
+        if self._renderer is not None:
+            self._renderer.close()
+            self._renderer = None
+
+    def get_attr(self, attr_name: str, indices: VecEnvIndices = None) -> list[Any]:
+        """The environment's attribute, once for each index: the simulations share one object."""
+        return [getattr(self, attr_name)] * len(list(self._get_indices(indices)))
+
+    def set_attr(self, attr_name: str, value: Any, indices: VecEnvIndices = None) -> None:
+        """Refused: the simulations share one object."""
+        raise NotImplementedError(f"{attr_name}: a BatchedEnv is configured when it is made")
+
+    def env_method(
+        self, method_name: str, *args: Any, indices: VecEnvIndices = None, **kwargs: Any
+    ) -> list[Any]:
+        """Refused: there is no object per simulation."""
+        raise NotImplementedError(f"{method_name}: a BatchedEnv has no object per simulation")
+
+    def env_is_wrapped(self, wrapper_class: type[Any], indices: VecEnvIndices = None) -> list[bool]:
+        """True for SB3's monitors, whose episode statistics are built in."""
+        wrapped = wrapper_class in (Monitor, VecMonitor)
+        return [wrapped] * len(list(self._get_indices(indices)))

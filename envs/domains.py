@@ -1,0 +1,94 @@
+"""Domains: named sets of physical shifts of a figure.
+
+A domain is written as text: a name that the figure declares (``nominal``, ``source``, ``target``), shifts,
+or both, separated by commas::
+
+    source
+    source, torso_mass+1
+    foot_friction*0.5, gravity=3.7
+
+A shift is a physical parameter of :mod:`envs.parameters`, one of ``=`` (set), ``+`` or ``-`` (add) and ``*``
+(scale), and a number. It acts on the value of the named domain, or on the figure's own.
+"""
+
+import re
+from dataclasses import dataclass
+
+import mujoco
+import numpy as np
+
+from envs.parameters import find_parameter, operate, physical_parameters, write_parameters
+from envs.task import Array, Task, load_model
+
+_SHIFT = re.compile(r"^(?P<name>[A-Za-z_]\w*?)\s*(?P<operation>[=+*-])\s*(?P<value>[^=*\s][^=*]*)$")
+
+
+@dataclass(frozen=True)
+class Domain:
+    """Shifts ``(parameter, operation, value)``, applied in order to a figure's model."""
+
+    text: str
+    """The domain as it was written: its name in files and tables."""
+    shifts: tuple[tuple[str, str, float], ...]
+
+
+def parse_domain(text: str, task: Task) -> Domain:
+    """Read a domain's text.
+
+    Raises:
+        ValueError: an unknown name, parameter or operation, or a value that is not a finite number.
+    """
+    shifts: list[tuple[str, str, float]] = []
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    for position, part in enumerate(parts):
+        if position == 0 and part in task.domains:
+            shifts.extend(parse_domain(task.domains[part], task).shifts)
+            continue
+        match = _SHIFT.match(part)
+        if match is None:
+            raise ValueError(
+                f"domain {text!r}: cannot read {part!r} (accepted: first a name of "
+                f"{', '.join(task.domains)}; then shifts such as torso_mass+1, foot_friction*0.5, gravity=3.7)"
+            )
+        name, operation, number = match["name"], match["operation"], match["value"]
+        try:
+            value = float(number)
+        except ValueError:
+            raise ValueError(f"domain {text!r}: {number!r} in {part!r} is not a number") from None
+        if not np.isfinite(value):
+            raise ValueError(f"domain {text!r}: {part!r} is not finite")
+        if operation == "-":
+            operation, value = "+", -value
+        shifts.append((name, operation, value))
+    return Domain(text if parts else "nominal", tuple(shifts))
+
+
+def domain_model(task: Task, domain: Domain | str, mass_only: bool = False) -> mujoco.MjModel:
+    """The task's model with the domain's shifts applied and all derived constants recomputed.
+
+    Raises:
+        ValueError: a shift names no parameter of this figure, or makes it unphysical.
+    """
+    domain = parse_domain(domain, task) if isinstance(domain, str) else domain
+    model = load_model(task)
+    parameters = physical_parameters(model)
+    values: dict[str, Array] = {}
+    for name, operation, operand in domain.shifts:
+        try:
+            parameter = find_parameter(parameters, name)
+            nominal = float(values[name][0]) if name in values else parameter.nominal
+            values[name] = np.atleast_1d(operate(operation, nominal, operand))
+            parameter.check(float(values[name][0]))
+        except ValueError as error:
+            raise ValueError(f"domain {domain.text!r} of {task.name}: {error}") from None
+    fields = {
+        "body_mass": model.body_mass[None],
+        "body_inertia": model.body_inertia[None],
+        "geom_friction": model.geom_friction[None],
+        "dof_damping": model.dof_damping[None],
+        "actuator_gear": model.actuator_gear[None],
+        "opt.gravity": model.opt.gravity[None],
+    }
+    write_parameters(load_model(task), values, fields, np.zeros(1, np.intp), mass_only)
+    mujoco.mj_setConst(model, mujoco.MjData(model))
+    return model

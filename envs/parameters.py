@@ -1,0 +1,173 @@
+"""Physical parameters of a model by name: where they live in the model, what they may be, how to set them.
+
+Names are ``<element>_<quantity>``: ``torso_mass``, ``torso_inertia``, ``foot_friction``,
+``thigh_joint_damping``, ``thigh_joint_gear``, and ``gravity``. A value is always absolute, in SI units:
+
+========== ==========================================================================================
+mass        kg; the body's inertia follows as if the XML had been edited, unless ``mass_only``
+inertia     factor on the inertia that the body's mass and shape imply (nominal 1)
+friction    sliding friction coefficient of a geom (MuJoCo takes the larger one of a contact's two geoms)
+damping     N·m·s/rad (or N·s/m) of a joint
+gear        N·m (or N) of a motor at full control
+gravity     m/s², downwards
+========== ==========================================================================================
+"""
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import mujoco
+import numpy as np
+import numpy.typing as npt
+
+from envs.task import Array
+
+POSITIVE = ("mass", "inertia", "gear")
+"""Quantities that must be above zero; the others must not be negative."""
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One physical parameter: where it lives in the model, and its value there."""
+
+    name: str
+    quantity: str
+    field: str
+    """MjModel field, as :meth:`mujoco.batch.Batch.expand` names it."""
+    index: int
+    """Row of the field."""
+    nominal: float
+
+    def check(self, value: float) -> None:
+        """Raise ``ValueError`` unless ``value`` is physical."""
+        positive = self.quantity in POSITIVE
+        if not np.isfinite(value) or value < 0 or (positive and value == 0):
+            bound = "above 0" if positive else "0 or more"
+            raise ValueError(f"{self.name} = {value:g} is not physical: it must be finite and {bound}")
+
+
+def physical_parameters(model: mujoco.MjModel) -> dict[str, Parameter]:
+    """Every parameter of ``model`` that can be shifted or drawn, by name."""
+    found: list[Parameter] = []
+
+    def add(element: str, quantity: str, field: str, index: int, nominal: float) -> None:
+        name = f"{element}_{quantity}" if element else quantity
+        found.append(Parameter(name, quantity, field, index, float(nominal)))
+
+    for body in range(1, model.nbody):
+        name = model.body(body).name
+        add(name, "mass", "body_mass", body, model.body_mass[body])
+        add(name, "inertia", "body_inertia", body, 1.0)
+    for geom in range(model.ngeom):
+        name = model.geom(geom).name.removesuffix("_geom")
+        add(name, "friction", "geom_friction", geom, model.geom_friction[geom, 0])
+    for motor in range(model.nu):
+        joint = int(model.actuator_trnid[motor, 0])
+        name = model.joint(joint).name
+        dof = int(model.jnt_dofadr[joint])
+        add(name, "damping", "dof_damping", dof, model.dof_damping[dof])
+        add(name, "gear", "actuator_gear", motor, model.actuator_gear[motor, 0])
+    add("", "gravity", "opt.gravity", 0, -model.opt.gravity[2])
+    return {parameter.name: parameter for parameter in found}
+
+
+def find_parameter(parameters: dict[str, Parameter], name: str) -> Parameter:
+    """Look up ``name``; a ``ValueError`` names the nearest match and everything accepted."""
+    if name in parameters:
+        return parameters[name]
+    close = difflib.get_close_matches(name, parameters, n=1)
+    hint = f", did you mean {close[0]!r}?" if close else ""
+    accepted = ", ".join(sorted(parameters))
+    raise ValueError(f"unknown physical parameter {name!r}{hint} (accepted: {accepted})")
+
+
+def operate(operation: str, nominal: float, operand: Array | float) -> Array:
+    """Apply ``=`` (set), ``+`` (add) or ``*`` (scale) to the remembered nominal value."""
+    operand = np.asarray(operand, np.float64)
+    if operation == "=":
+        return operand
+    if operation == "+":
+        return np.asarray(nominal + operand)
+    if operation == "*":
+        return np.asarray(nominal * operand)
+    raise ValueError(f"unknown operation {operation!r}; accepted: = (set), + (add), * (scale)")
+
+
+FIELDS = {
+    "mass": ("body_mass", "body_inertia"),
+    "inertia": ("body_inertia",),
+    "friction": ("geom_friction",),
+    "damping": ("dof_damping",),
+    "gear": ("actuator_gear",),
+    "gravity": ("opt.gravity",),
+}
+"""Model fields that a quantity touches."""
+
+
+def write_parameters(
+    model: mujoco.MjModel,
+    values: Mapping[str, Array],
+    fields: Mapping[str, npt.NDArray[Any]],
+    rows: npt.NDArray[np.integer],
+    mass_only: bool = False,
+) -> None:
+    """Write absolute parameter ``values``, each ``(n,)``, into ``rows`` of per-simulation model ``fields``.
+
+    ``model`` holds the nominal values and is only read. Constants that MuJoCo derives from the fields
+    (``mj_setConst``) are the caller's to recompute. ``mass_only`` leaves inertia untouched by mass, as much
+    of the literature does.
+    """
+    parameters = physical_parameters(model)
+    bodies: dict[int, None] = {}
+    for name, value in values.items():
+        parameter = find_parameter(parameters, name)
+        match parameter.quantity:
+            case "mass":
+                fields["body_mass"][rows, parameter.index] = value
+                if not mass_only:
+                    bodies[parameter.index] = None
+            case "inertia":
+                bodies[parameter.index] = None
+            case "friction" | "gear":
+                fields[parameter.field][rows, parameter.index, 0] = value
+            case "damping":
+                fields["dof_damping"][rows, parameter.index] = value
+            case "gravity":
+                fields["opt.gravity"][rows, 2] = -value
+    for body in bodies:
+        element = model.body(body).name
+        mass = values.get(f"{element}_mass", np.full(len(rows), model.body_mass[body]))
+        shape = model.body_inertia[body] if mass_only else body_inertia(model, body, mass)
+        factor = values.get(f"{element}_inertia", np.ones(len(rows)))
+        fields["body_inertia"][rows, body] = shape * factor[:, None]
+
+
+def body_inertia(model: mujoco.MjModel, body: int, mass: Array) -> Array:
+    """Diagonal inertia ``(n, 3)`` of ``body`` if its mass were ``mass`` ``(n,)``.
+
+    A body of one capsule gets the exact arithmetic of MuJoCo's compiler, so that a mass set at run time
+    equals the same model compiled from an edited XML, bit for bit. Any other body keeps its shape and has
+    its inertia scaled with its mass, equal to recompiling up to rounding.
+    """
+    geoms = np.flatnonzero(model.geom_bodyid == body)
+    capsule = mujoco.mjtGeom.mjGEOM_CAPSULE
+    if len(geoms) == 1 and model.geom_type[geoms[0]] == capsule:
+        radius, half_length = model.geom_size[geoms[0], :2]
+        nominal = _capsule_inertia(radius, half_length, model.body_mass[body : body + 1])
+        if np.array_equal(nominal[0], model.body_inertia[body]):
+            return _capsule_inertia(radius, half_length, mass)
+    return np.asarray(model.body_inertia[body] * (mass / model.body_mass[body])[:, None])
+
+
+def _capsule_inertia(radius: float, half_length: float, mass: Array) -> Array:
+    """Principal inertia ``(n, 3)`` of solid capsules along z, in the order of operations of MuJoCo's compiler."""
+    height = 2 * half_length
+    sphere = mass * 4 * radius / (4 * radius + 3 * height)
+    cylinder = mass - sphere
+    lateral = cylinder * (3 * radius * radius + height * height) / 12
+    axial = cylinder * radius * radius / 2
+    ball = 2 * sphere * radius * radius / 5
+    lateral = lateral + (ball + sphere * height * (3 * radius + 2 * height) / 8)
+    return np.stack((lateral, lateral, axial + ball), axis=1)

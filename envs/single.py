@@ -1,0 +1,98 @@
+"""One simulation of a figure behind Gymnasium's interface, for check_env and third-party code."""
+
+from typing import Any
+
+import gymnasium
+import mujoco
+import numpy as np
+import numpy.typing as npt
+
+from envs.batched import DIVERGED
+from envs.domains import domain_model
+from envs.render import Renderer
+from envs.task import Array, Task, action_space, observation_space
+
+
+class SingleEnv(gymnasium.Env[Array, npt.NDArray[np.float32]]):
+    """One simulation of ``task``, equal to one row of :class:`envs.batched.BatchedEnv`."""
+
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 125}
+
+    def __init__(
+        self,
+        task: Task,
+        domain: str = "nominal",
+        horizon: int = 1000,
+        mass_only: bool = False,
+        camera: str = "track",
+        render_mode: str | None = None,
+    ) -> None:
+        """See :func:`envs.make_vec`.
+
+        Raises:
+            ValueError: an impossible horizon, an unknown domain or render mode.
+        """
+        if horizon < 1:
+            raise ValueError(f"horizon is {horizon}; it must be 1 or more")
+        if render_mode not in (None, "rgb_array"):
+            raise ValueError(f"render_mode is {render_mode!r}; accepted: None, 'rgb_array'")
+        self.task = task
+        self.horizon = horizon
+        self.render_mode = render_mode
+        self.model = domain_model(task, domain, mass_only)
+        self.model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_AUTORESET
+        self.data = mujoco.MjData(self.model)
+        self.dt = float(self.model.opt.timestep) * task.frame_skip
+        self.metadata = {**self.metadata, "render_fps": round(1 / self.dt)}
+        self.observation_space = observation_space(task)
+        self.action_space = action_space(self.model)
+        self._camera = camera
+        self._renderer: Renderer | None = None
+        self._elapsed = 0
+
+    def _state(self) -> dict[str, Array]:
+        return {name: getattr(self.data, name)[None].copy() for name in self.task.fields}
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Array, dict[str, Any]]:
+        """Start an episode; ``options`` are not used."""
+        super().reset(seed=seed)
+        mujoco.mj_resetData(self.model, self.data)
+        self.data.qpos[:], self.data.qvel[:] = self.task.reset(self.np_random, self.model.qpos0)
+        mujoco.mj_forward(self.model, self.data)
+        self._elapsed = 0
+        return self.task.observe(self._state())[0], {}
+
+    def step(
+        self, action: npt.NDArray[np.float32]
+    ) -> tuple[Array, float, bool, bool, dict[str, Any]]:
+        """Advance by one environment step; the info holds the reward's terms and ``diverged``."""
+        before = self._state()
+        self.data.ctrl[:] = action
+        mujoco.mj_step(self.model, self.data, nstep=self.task.frame_skip)
+        self._elapsed += 1
+        moving = np.concatenate((self.data.qpos, self.data.qvel))
+        diverged = not bool((np.abs(moving) < DIVERGED).all())
+        after = before if diverged else self._state()
+        rewards, terms = self.task.reward(before, after, np.asarray(action)[None], self.dt)
+        reward = 0.0 if diverged else float(rewards[0])
+        terminated = diverged or bool(self.task.terminated(after)[0])
+        truncated = self._elapsed >= self.horizon and not terminated
+        info: dict[str, Any] = {name: float(term[0]) for name, term in terms.items()}
+        info["diverged"] = diverged
+        return self.task.observe(after)[0], reward, terminated, truncated, info
+
+    def render(self) -> npt.NDArray[np.uint8] | None:  # type: ignore[override]  # gymnasium: unbounded type variable
+        """The current RGB frame, or None without a render mode."""
+        if self.render_mode is None:
+            return None
+        if self._renderer is None:
+            self._renderer = Renderer(self.model, self._camera)
+        return self._renderer.frame(self.model, self.data)
+
+    def close(self) -> None:
+        """Free the renderer."""
+        if self._renderer is not None:
+            self._renderer.close()
+            self._renderer = None

@@ -1,0 +1,103 @@
+"""What a figure has to say about itself: its model, its observation, its reward, its end.
+
+A :class:`Task` is pure and vectorised. Arrays come in as ``(n, ...)`` and go out as ``(n, ...)``; the
+simulator is never called. The batched and the single environment are both built on it, so they cannot
+disagree.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Protocol
+
+import gymnasium
+import mujoco
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[np.float64]
+State = Mapping[str, Array]
+"""The MjData fields a task declares, each ``(n, size of the field)``."""
+
+
+class Task(Protocol):
+    """One figure with a task. Implementations are frozen dataclasses, one file a figure."""
+
+    @property
+    def name(self) -> str:
+        """The figure's name, as in the registry."""
+        ...
+
+    @property
+    def xml(self) -> Path:
+        """The MJCF file."""
+        ...
+
+    @property
+    def frame_skip(self) -> int:
+        """Physics steps per environment step."""
+        ...
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The MjData fields that the functions below read."""
+        ...
+
+    @property
+    def observation_size(self) -> int:
+        """Length of one observation."""
+        ...
+
+    @property
+    def domains(self) -> Mapping[str, str]:
+        """Named domains and their shifts, in the notation of :func:`envs.domains.parse_domain`."""
+        ...
+
+    @property
+    def randomized(self) -> tuple[str, ...]:
+        """Physical parameters that domain randomisation draws unless told otherwise."""
+        ...
+
+    def observe(self, state: State) -> Array:
+        """Observations, ``(n, observation_size)``."""
+        ...
+
+    def reward(
+        self, before: State, after: State, action: npt.NDArray[np.floating], dt: float
+    ) -> tuple[Array, dict[str, Array]]:
+        """Rewards ``(n,)`` of one step of ``dt`` seconds, and the named terms they are the sum of."""
+        ...
+
+    def terminated(self, state: State) -> npt.NDArray[np.bool_]:
+        """Whether each episode has ended by failure, ``(n,)``."""
+        ...
+
+    def reset(self, rng: np.random.Generator, qpos0: Array) -> tuple[Array, Array]:
+        """One start ``(qpos, qvel)`` around the model's reference pose ``qpos0``."""
+        ...
+
+
+def load_model(task: Task) -> mujoco.MjModel:
+    """Compile the task's MJCF.
+
+    Raises:
+        FileNotFoundError: the MJCF file is missing.
+    """
+    if not task.xml.is_file():
+        raise FileNotFoundError(f"figure {task.name}: no MJCF file at {task.xml}")
+    return mujoco.MjModel.from_xml_path(str(task.xml))
+
+
+def observation_space(task: Task) -> gymnasium.spaces.Box:
+    """Unbounded float64 box, as in Gymnasium's MuJoCo environments."""
+    return gymnasium.spaces.Box(-np.inf, np.inf, (task.observation_size,), np.float64)
+
+
+def action_space(model: mujoco.MjModel) -> gymnasium.spaces.Box:
+    """The actuators' control ranges as a float32 box, as in Gymnasium's MuJoCo environments."""
+    low, high = model.actuator_ctrlrange.astype(np.float32).T
+    return gymnasium.spaces.Box(low, high, dtype=np.float32)
+
+
+def gymnasium_asset(name: str) -> Path:
+    """Path of an MJCF file that ships with Gymnasium."""
+    return Path(gymnasium.__file__).parent / "envs" / "mujoco" / "assets" / name
