@@ -76,6 +76,7 @@ class BatchedEnv(VecEnv):
         self._state = {name: self.batch.bind(name) for name in task.fields}
         self._qpos, self._qvel = self.batch.bind("qpos"), self.batch.bind("qvel")
         self._ctrl = self.batch.bind("ctrl")
+        self._parameters = physical_parameters(self.model)
         self._fields = self._expand_fields()
         self.parameters: dict[str, Array] = {}
         """Absolute value of every drawn parameter, ``(num_envs,)`` each."""
@@ -98,9 +99,8 @@ class BatchedEnv(VecEnv):
         if self.randomizer is None:
             return {}
         names: set[str] = set()
-        parameters = physical_parameters(self.model)
         for (name, operation), operands in self.randomizer.bounds().items():
-            parameter = find_parameter(parameters, name)
+            parameter = find_parameter(self._parameters, name)
             for operand in operands:
                 parameter.check(float(operate(operation, parameter.nominal, operand)))
             names.update(FIELDS[parameter.quantity])
@@ -125,9 +125,8 @@ class BatchedEnv(VecEnv):
         self._returns[ids] = 0.0
         if self.randomizer is not None:
             keys = np.stack((ids.astype(np.int64), self._episode[ids]), axis=1)
-            nominal = physical_parameters(self.model)
             drawn = {
-                name: operate(operation, nominal[name].nominal, operands)
+                name: operate(operation, self._parameters[name].nominal, operands)
                 for (name, operation), operands in self.randomizer.sample(keys).items()
             }
             self._set_parameters(ids, drawn)
@@ -139,7 +138,7 @@ class BatchedEnv(VecEnv):
     def _set_parameters(self, ids: npt.NDArray[np.int32], values: Mapping[str, Array]) -> None:
         for name, value in values.items():
             self.parameters.setdefault(name, np.full(self.num_envs, np.nan))[ids] = value
-        write_parameters(self.model, values, self._fields, ids, self.mass_only)
+        write_parameters(self.model, self._parameters, values, self._fields, ids, self.mass_only)
         self.batch.set_const(ids)
 
     def step_async(self, actions: npt.NDArray[np.floating]) -> None:

@@ -89,6 +89,6 @@ def domain_model(task: Task, domain: Domain | str, mass_only: bool = False) -> m
         "actuator_gear": model.actuator_gear[None],
         "opt.gravity": model.opt.gravity[None],
     }
-    write_parameters(load_model(task), values, fields, np.zeros(1, np.intp), mass_only)
+    write_parameters(load_model(task), parameters, values, fields, np.zeros(1, np.intp), mass_only)
     mujoco.mj_setConst(model, mujoco.MjData(model))
     return model

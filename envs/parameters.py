@@ -108,6 +108,7 @@ FIELDS = {
 
 def write_parameters(
     model: mujoco.MjModel,
+    parameters: Mapping[str, Parameter],
     values: Mapping[str, Array],
     fields: Mapping[str, npt.NDArray[Any]],
     rows: npt.NDArray[np.integer],
@@ -115,14 +116,13 @@ def write_parameters(
 ) -> None:
     """Write absolute parameter ``values``, each ``(n,)``, into ``rows`` of per-simulation model ``fields``.
 
-    ``model`` holds the nominal values and is only read. Constants that MuJoCo derives from the fields
+    ``model`` holds the nominal values and ``parameters`` are its own; both are only read. Constants that MuJoCo derives from the fields
     (``mj_setConst``) are the caller's to recompute. ``mass_only`` leaves inertia untouched by mass, as much
     of the literature does.
     """
-    parameters = physical_parameters(model)
     bodies: dict[int, None] = {}
     for name, value in values.items():
-        parameter = find_parameter(parameters, name)
+        parameter = parameters[name]
         match parameter.quantity:
             case "mass":
                 fields["body_mass"][rows, parameter.index] = value

@@ -1,0 +1,53 @@
+"""Who draws the physical parameters of a training episode, and from which distributions."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from randomization.distributions import Uniform
+from randomization.parameters import Draw, parse_draw
+from randomization.uniform import FixedRandomizer
+
+__all__ = ["RANDOMIZERS", "Draw", "FixedRandomizer", "RandomizationConfig", "make_randomizer", "parse_draw"]
+
+RANDOMIZERS: dict[str, Callable[[Sequence[Draw], int], FixedRandomizer] | None] = {
+    "none": None,
+    "uniform": FixedRandomizer,
+}
+
+
+@dataclass(frozen=True)
+class RandomizationConfig:
+    """How physical parameters are drawn at each reset during training."""
+
+    method: str = "none"
+    """One of: none, uniform."""
+    width: float = 0.3
+    """Relative half-width of the default draws: each parameter is scaled by uniform(1 - width, 1 + width)."""
+    draws: tuple[str, ...] = ()
+    """What to draw instead of the figure's default parameters, e.g. 'torso_mass + uniform(-0.5, 0.5)'."""
+
+    def __post_init__(self) -> None:
+        if self.method not in RANDOMIZERS:
+            raise ValueError(
+                f"unknown randomisation {self.method!r}; accepted: {', '.join(RANDOMIZERS)}"
+            )
+        if not 0 <= self.width < 1:
+            raise ValueError(f"width is {self.width:g}; it must be at least 0 and below 1")
+        if self.draws and self.method == "none":
+            raise ValueError("draws are given but method is 'none'; accepted: method 'uniform'")
+        for draw in self.draws:
+            parse_draw(draw)
+
+
+def make_randomizer(
+    config: RandomizationConfig, defaults: Sequence[str], seed: int
+) -> FixedRandomizer | None:
+    """The randomizer of a configuration; ``defaults`` are the figure's randomised parameters."""
+    kind = RANDOMIZERS[config.method]
+    if kind is None:
+        return None
+    spread = Uniform(1 - config.width, 1 + config.width)
+    draws = [parse_draw(text) for text in config.draws] or [
+        Draw(name, "*", spread) for name in defaults
+    ]
+    return kind(draws, seed)
