@@ -19,6 +19,8 @@ RANDOMIZERS: dict[str, Callable[[Sequence[Draw], int], FixedRandomizer] | None] 
 class RandomizationConfig:
     """How physical parameters are drawn at each reset during training."""
 
+    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012  # read by pydantic, never written
+
     method: str = "none"
     """One of: none, uniform."""
     width: float = 0.3

@@ -1,0 +1,170 @@
+"""Learning algorithms by name, with defaults tuned for the batched environment."""
+
+import difflib
+import importlib
+import inspect
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.utils import LinearSchedule
+
+
+@dataclass(frozen=True)
+class AgentSpec:
+    """One algorithm: where it lives and how it is used here."""
+
+    module: str
+    kind: str
+    policy: str
+    num_envs: int
+    steps: int
+    hyperparameters: Mapping[str, Any]
+    normalize_observation: bool = False
+    """Observations are shifted and scaled by their running mean and deviation."""
+    normalize_reward: bool = False
+    """Rewards are scaled by the running deviation of the discounted return."""
+
+    def algorithm(self) -> type[BaseAlgorithm]:
+        """The algorithm's class, imported when it is asked for."""
+        kind: type[BaseAlgorithm] = getattr(importlib.import_module(self.module), self.kind)
+        return kind
+
+
+_ON_POLICY = {"normalize_observation": True, "normalize_reward": True}
+_OFF_POLICY: dict[str, Any] = {
+    # One update for every eight new transitions keeps a CPU busy without starving the learner.
+    "learning_starts": 10_000,
+    "train_freq": 1,
+    "gradient_steps": 2,
+    "batch_size": 256,
+    "buffer_size": 1_000_000,
+    "learning_rate": 7e-4,
+}
+
+AGENTS: dict[str, AgentSpec] = {
+    "ppo": AgentSpec(
+        "stable_baselines3",
+        "PPO",
+        "MlpPolicy",
+        num_envs=64,
+        steps=2_000_000,
+        hyperparameters={
+            "n_steps": 128,
+            "batch_size": 1024,
+            "n_epochs": 8,
+            "learning_rate": 7e-4,
+            "policy_kwargs": {"optimizer_kwargs": {"fused": True}},
+        },
+        **_ON_POLICY,
+    ),
+    "recurrent_ppo": AgentSpec(
+        "sb3_contrib",
+        "RecurrentPPO",
+        "MlpLstmPolicy",
+        num_envs=64,
+        steps=1_000_000,
+        hyperparameters={
+            "n_steps": 128,
+            "batch_size": 1024,
+            "n_epochs": 4,
+            "learning_rate": 7e-4,
+            "policy_kwargs": {"lstm_hidden_size": 64, "net_arch": [64]},
+        },
+        **_ON_POLICY,
+    ),
+    "sac": AgentSpec(
+        "stable_baselines3",
+        "SAC",
+        "MlpPolicy",
+        num_envs=16,
+        steps=300_000,
+        hyperparameters=_OFF_POLICY,
+    ),
+    "tqc": AgentSpec(
+        "sb3_contrib",
+        "TQC",
+        "MlpPolicy",
+        num_envs=16,
+        steps=300_000,
+        hyperparameters=_OFF_POLICY,
+    ),
+}
+
+# Arguments that the run decides, so that a hyperparameter cannot contradict it.
+_RESERVED = ("self", "policy", "env", "seed", "device", "verbose", "tensorboard_log", "_init_setup_model")
+_SCHEDULE = re.compile(r"^linear\(\s*([^,()]+)\s*,\s*([^,()]+)\s*\)$")
+
+
+@dataclass(frozen=True)
+class AgentConfig:
+    """Which algorithm learns, and with which hyperparameters."""
+
+    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012  # read by pydantic, never written
+
+    name: str = "ppo"
+    """One of: ppo, recurrent_ppo, sac, tqc."""
+    hyperparameters: dict[str, Any] = field(default_factory=dict)
+    """Arguments of the Stable-Baselines3 class, e.g. learning_rate=linear(1e-3,1e-4) n_epochs=5."""
+
+    def __post_init__(self) -> None:
+        if self.name not in AGENTS:
+            raise ValueError(f"unknown agent {self.name!r}; accepted: {', '.join(AGENTS)}")
+        accepted = [
+            name
+            for name in inspect.signature(AGENTS[self.name].algorithm()).parameters
+            if name not in _RESERVED
+        ]
+        for key in self.hyperparameters:
+            if key not in accepted:
+                close = difflib.get_close_matches(key, accepted, n=1)
+                hint = f", did you mean {close[0]!r}?" if close else ""
+                raise ValueError(
+                    f"unknown hyperparameter {key!r} of {self.name}{hint} (accepted: {', '.join(accepted)})"
+                )
+        construct(self.hyperparameters)
+
+    def resolved(self) -> "AgentConfig":
+        """The same with every default of ours written out."""
+        return AgentConfig(self.name, {**AGENTS[self.name].hyperparameters, **self.hyperparameters})
+
+
+_ACTIVATIONS = {"tanh": torch.nn.Tanh, "relu": torch.nn.ReLU, "elu": torch.nn.ELU, "silu": torch.nn.SiLU}
+
+
+def construct(hyperparameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments for the algorithm: schedules and activation functions built from their names.
+
+    Raises:
+        ValueError: a schedule or an activation function cannot be read, a number is not finite.
+    """
+    arguments: dict[str, Any] = {}
+    for key, value in hyperparameters.items():
+        arguments[key] = value
+        if isinstance(value, float) and not abs(value) < float("inf"):
+            raise ValueError(f"hyperparameter {key} is {value}; it must be finite")
+        if isinstance(value, str) and key in ("learning_rate", "clip_range", "clip_range_vf"):
+            match = _SCHEDULE.match(value.strip())
+            try:
+                arguments[key] = (
+                    LinearSchedule(float(match[1]), float(match[2]), 1.0) if match else float(value)
+                )
+            except ValueError:
+                raise ValueError(
+                    f"cannot read {key} {value!r}; accepted: a number, or linear(start, end)"
+                ) from None
+        if key == "policy_kwargs":
+            if not isinstance(value, Mapping):
+                raise ValueError(f"policy_kwargs is {value!r}; it must be a mapping such as {{net_arch: [64, 64]}}")
+            arguments[key] = dict(value)
+            activation = value.get("activation_fn", "tanh")
+            if activation not in _ACTIVATIONS:
+                raise ValueError(
+                    f"unknown activation_fn {activation!r}; accepted: {', '.join(_ACTIVATIONS)}"
+                )
+            if "activation_fn" in value:
+                arguments[key]["activation_fn"] = _ACTIVATIONS[activation]
+    return arguments

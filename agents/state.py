@@ -1,0 +1,117 @@
+"""Everything an algorithm knows, as a tree of arrays, tensors and plain values.
+
+A state taken between two rollouts and loaded into a fresh algorithm of the same configuration continues as if
+nothing had happened: bit-identical for on-policy algorithms on a CPU.
+"""
+
+from collections import deque
+from typing import Any
+
+import numpy as np
+import torch
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
+
+State = dict[str, Any]
+
+# What SB3 algorithms carry from one rollout to the next, beside networks and optimisers.
+_ATTRIBUTES = (
+    "num_timesteps",
+    "_n_updates",
+    "_episode_num",
+    "_last_obs",
+    "_last_original_obs",
+    "_last_episode_starts",
+)
+
+
+def agent_state(agent: BaseAlgorithm) -> State:
+    """Networks, optimisers, counters, random generators, pending log values and the replay buffer."""
+    state: State = {
+        "algorithm": type(agent).__name__,
+        "parameters": agent.get_parameters(),
+        "attributes": {name: getattr(agent, name) for name in _ATTRIBUTES},
+        "episodes": list(agent.ep_info_buffer or ()),
+        "log": dict(agent.logger.name_to_value),
+        "random": {
+            "torch": torch.get_rng_state(),
+            "cuda": torch.cuda.get_rng_state() if agent.device.type == "cuda" else None,
+            "numpy": np.random.get_state(legacy=False),
+            "actions": agent.action_space.np_random.bit_generator.state,
+        },
+    }
+    lstm = getattr(agent, "_last_lstm_states", None)
+    if lstm is not None:
+        state["lstm"] = {"pi": list(lstm.pi), "vf": list(lstm.vf)}
+    if isinstance(agent, OffPolicyAlgorithm) and agent.replay_buffer is not None:
+        buffer = agent.replay_buffer
+        filled = buffer.buffer_size if buffer.full else buffer.pos
+        arrays = {k: v[:filled] for k, v in vars(buffer).items() if isinstance(v, np.ndarray)}
+        state["replay"] = {"arrays": arrays, "pos": buffer.pos, "full": buffer.full}
+    return state
+
+
+def policy_state(state: State) -> State:
+    """The part of :func:`agent_state` that acting needs."""
+    return {"algorithm": state["algorithm"], "policy": state["parameters"]["policy"]}
+
+
+def load_agent_state(agent: BaseAlgorithm, state: State) -> None:
+    """Continue from :func:`agent_state`.
+
+    Raises:
+        ValueError: the state is of another algorithm or of networks of another shape.
+    """
+    _check_algorithm(agent, state)
+    try:
+        agent.set_parameters(state["parameters"], exact_match=True, device=agent.device)
+    except (RuntimeError, ValueError, KeyError) as error:
+        raise ValueError(f"does not fit this agent: {_first_line(error)}") from error
+    for name, value in state["attributes"].items():
+        setattr(agent, name, value)
+    agent.ep_info_buffer = deque(state["episodes"], maxlen=agent._stats_window_size)
+    agent.ep_success_buffer = deque(maxlen=agent._stats_window_size)
+    if "lstm" in state:
+        kind = type(agent._last_lstm_states)  # type: ignore[attr-defined]  # RecurrentPPO alone has it
+        agent._last_lstm_states = kind(  # type: ignore[attr-defined]
+            tuple(state["lstm"]["pi"]), tuple(state["lstm"]["vf"])
+        )
+    if "replay" in state and isinstance(agent, OffPolicyAlgorithm):
+        buffer, saved = agent.replay_buffer, state["replay"]
+        assert buffer is not None
+        for name, array in saved["arrays"].items():
+            getattr(buffer, name)[: len(array)] = array
+        buffer.pos, buffer.full = saved["pos"], saved["full"]
+
+
+def load_random_state(agent: BaseAlgorithm, state: State) -> None:
+    """Restore the random generators and the pending log values: the last thing before learning goes on."""
+    random = state["random"]
+    torch.set_rng_state(random["torch"])
+    if random["cuda"] is not None and agent.device.type == "cuda":
+        torch.cuda.set_rng_state(random["cuda"])
+    np.random.set_state(random["numpy"])
+    agent.action_space.np_random.bit_generator.state = random["actions"]
+    agent.logger.name_to_value.update(state["log"])
+
+
+def load_policy(agent: BaseAlgorithm, state: State) -> None:
+    """Load what :func:`policy_state` kept, to act.
+
+    Raises:
+        ValueError: the policy is of another algorithm or shape.
+    """
+    _check_algorithm(agent, state)
+    try:
+        agent.policy.load_state_dict(state["policy"])
+    except RuntimeError as error:
+        raise ValueError(f"does not fit this agent: {_first_line(error)}") from error
+
+
+def _check_algorithm(agent: BaseAlgorithm, state: State) -> None:
+    if state["algorithm"] != type(agent).__name__:
+        raise ValueError(f"is of {state['algorithm']}, not of {type(agent).__name__}")
+
+
+def _first_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]

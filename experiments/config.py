@@ -1,0 +1,174 @@
+"""The complete description of a run and its strict reading from files.
+
+An unknown key, a wrong type or an impossible value is refused with the key's path and what would be accepted.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pydantic
+import yaml
+
+import envs
+from agents import AGENTS, AgentConfig
+from pipelines import PIPELINES
+from randomization import RandomizationConfig, make_randomizer
+
+MAX_ENVS = 100_000
+_SEED_STRIDE = 1_000_000  # room for the environments of one training seed; see seed_streams
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """One agent trained once, with one seed."""
+
+    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012  # read by pydantic, never written
+
+    study: str = "default"
+    """Study that the run belongs to: a folder of the runs directory."""
+    figure: str = "hopper"
+    """The simulated body. One of: hopper."""
+    domain: str = "source"
+    """Physics to train in: nominal, source or target, and shifts such as 'source, torso_mass+1'."""
+    horizon: int = 500
+    """Environment steps (of 8 ms for the hopper) after which an episode ends."""
+    pipeline: str = "state"
+    """What the agent observes. One of: state."""
+    randomization: RandomizationConfig = field(default_factory=RandomizationConfig)
+    agent: AgentConfig = field(default_factory=AgentConfig)
+    steps: int = 0
+    """Environment steps to train for; 0 takes the agent's default."""
+    num_envs: int = 0
+    """Simulations that train in parallel; 0 takes the agent's default."""
+    seed: int = 0
+    """Training seed."""
+    mass_only: bool = False
+    """Shifts and draws of mass leave inertia untouched, as in much of the literature."""
+    checkpoint_every: int = 250_000
+    """Environment steps between checkpoints."""
+    device: str = "cpu"
+    """Where the networks live: cpu or cuda."""
+
+    def __post_init__(self) -> None:
+        for name, low, high in (
+            ("steps", 0, 10**12),
+            ("num_envs", 0, MAX_ENVS),
+            ("seed", 0, 10**6),
+            ("horizon", 1, 10**6),
+            ("checkpoint_every", 1, 10**12),
+        ):
+            value = getattr(self, name)
+            if not low <= value <= high:
+                raise ValueError(f"{name} is {value}; it must be from {low} to {high}")
+        if not re.fullmatch(r"[\w.-]+", self.study):
+            raise ValueError(f"study {self.study!r} must be letters, digits, '.', '_' and '-'")
+        if self.pipeline not in PIPELINES:
+            raise ValueError(f"unknown pipeline {self.pipeline!r}; accepted: {', '.join(PIPELINES)}")
+        if not re.fullmatch(r"cpu|cuda(:\d+)?", self.device):
+            raise ValueError(f"unknown device {self.device!r}; accepted: cpu, cuda, cuda:N")
+        self.make_env(num_envs=1, num_threads=1)  # an unknown domain or an unphysical draw ends here
+
+    def resolved(self) -> "RunConfig":
+        """The same with every default written out."""
+        spec = AGENTS[self.agent.name]
+        return replace(
+            self,
+            agent=self.agent.resolved(),
+            steps=self.steps or spec.steps,
+            num_envs=self.num_envs or spec.num_envs,
+        )
+
+    @property
+    def path(self) -> Path:
+        """The run's directory below the runs directory."""
+        domain = re.sub(r"\s+", "", self.domain).replace("/", "_")
+        cell = f"{self.figure}-{domain}-{self.pipeline}-{self.randomization.method}-{self.agent.name}"
+        return Path(self.study) / cell / f"seed-{self.seed:03d}"
+
+    def make_env(self, num_envs: int, num_threads: int, domain: str | None = None) -> envs.BatchedEnv:
+        """The training environment; with ``domain``, an evaluation environment there, never randomised."""
+        task = envs.task_of(self.figure)
+        training, evaluation = seed_streams(self.seed)
+        randomizer = None
+        if domain is None:
+            randomizer = make_randomizer(self.randomization, task.randomized, training)
+        return envs.make_vec(
+            self.figure,
+            num_envs,
+            self.domain if domain is None else domain,
+            self.horizon,
+            training if domain is None else evaluation,
+            num_threads,
+            randomizer,
+            self.mass_only,
+        )
+
+
+def seed_streams(seed: int) -> tuple[int, int]:
+    """First environment seeds of training and of evaluation, disjoint within and between training seeds."""
+    return seed * _SEED_STRIDE, seed * _SEED_STRIDE + _SEED_STRIDE // 2
+
+
+Config = TypeVar("Config")
+
+
+def parse_config(kind: type[Config], data: Any, source: str) -> Config:
+    """Validate plain data into a configuration dataclass.
+
+    Raises:
+        ValueError: one line naming ``source``, the key's path and what is wrong with it.
+    """
+    if not isinstance(data, Mapping):
+        raise ValueError(f"{source}: holds a {type(data).__name__}; accepted: a mapping of keys")
+    try:
+        return pydantic.TypeAdapter(kind).validate_python(data)
+    except pydantic.ValidationError as error:
+        first, *others = error.errors()
+        path = ".".join(str(part) for part in first["loc"])
+        message = first["msg"].removeprefix("Value error, ")
+        if first["type"] == "unexpected_keyword_argument":
+            message = "unknown key"
+            parent: Any = kind
+            for part in first["loc"][:-1]:
+                parent = getattr(parent, "__dataclass_fields__", {}).get(part)
+                parent = getattr(parent, "type", None)
+            fields = getattr(parent, "__dataclass_fields__", {})
+            message += f" (accepted: {', '.join(fields)})" if fields else ""
+        more = f" (and {len(others)} more)" if others else ""
+        raise ValueError(f"{source}: {f'{path}: ' if path else ''}{message}{more}") from None
+
+
+def read_yaml(path: Path) -> Any:
+    """Read a YAML file of plain data.
+
+    Raises:
+        ValueError: the file is missing or is not YAML.
+    """
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from None
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path}: not valid YAML ({' '.join(str(error).split())})") from None
+
+
+def to_plain(config: Any) -> dict[str, Any]:
+    """A configuration as plain data that :func:`parse_config` reads back to an equal one."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {key: plain(item) for key, item in value.items()}
+        if isinstance(value, list | tuple):
+            return [plain(item) for item in value]
+        return value
+
+    result: dict[str, Any] = plain(asdict(config))
+    return result
+
+
+def to_yaml(config: Any) -> str:
+    """A configuration as YAML."""
+    return yaml.safe_dump(to_plain(config), sort_keys=False, allow_unicode=True, width=100)
