@@ -1,0 +1,126 @@
+"""Judging a trained policy: whole episodes in given domains, one row each."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.vec_env import VecEnv
+
+import envs
+from agents import Normalizer, load_policy, make_agent, normalize
+from experiments.checkpoints import load_section
+from experiments.files import write_text
+from experiments.run import Run
+from experiments.statistics import read_episodes
+from experiments.tables import EPISODES
+from pipelines import PIPELINES
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Policy:
+    """A trained agent with an environment it can act in."""
+
+    agent: BaseAlgorithm
+    env: VecEnv
+    simulation: envs.BatchedEnv
+
+
+def load_trained(run: Run, domain: str, num_envs: int, num_threads: int = 0) -> Policy:
+    """The policy of the run's last checkpoint and a fresh environment of ``domain``, never randomised.
+
+    Raises:
+        ValueError: no checkpoint, a damaged one, or one of another agent.
+    """
+    torch.set_num_threads(1)
+    checkpoint = run.latest_checkpoint()
+    saved = load_section(checkpoint, "policy")
+    config = run.config
+    simulation = config.make_env(num_envs, num_threads, domain)
+    env = normalize(config.agent, PIPELINES[config.pipeline]().wrap(simulation), training=False)
+    # The algorithm checks its hyperparameters against the number of environments that it trained on.
+    shape = PIPELINES[config.pipeline]().wrap(config.make_env(config.num_envs, num_threads=1))
+    agent = make_agent(config.agent, shape, config.seed, config.device)
+    try:
+        load_policy(agent, saved)
+        if isinstance(env, Normalizer):
+            env.load_state_dict(saved["normalizer"], returns=False)
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{checkpoint}: {error}") from error
+    agent.policy.set_training_mode(False)
+    return Policy(agent, env, simulation)
+
+
+def evaluate(
+    run: Run, domains: Sequence[str], episodes: int = 50, num_threads: int = 0
+) -> list[Row]:
+    """Play ``episodes`` whole episodes in each domain with the deterministic policy of the last checkpoint.
+
+    Each simulation plays exactly one episode, so short ones are not counted more often than long ones. The
+    starts come from seeds that training never used and are the same in every domain. The rows replace
+    earlier ones of the same domains in the run's ``episodes.csv``.
+
+    Raises:
+        ValueError: an impossible count, an unknown domain, or a damaged file.
+    """
+    if episodes < 1:
+        raise ValueError(f"episodes is {episodes}; it must be 1 or more")
+    rows: list[Row] = []
+    for domain in domains:
+        policy = load_trained(run, domain, episodes, num_threads)
+        rows += [{**_cell(run), "eval_domain": domain, **row} for row in play_once(policy)]
+        policy.env.close()
+    kept: list[Row] = []
+    if run.episodes.exists():
+        earlier = read_episodes(run.episodes).to_dict("records")
+        kept = [dict(row) for row in earlier if row["eval_domain"] not in domains]
+    table = pd.DataFrame(kept + rows, columns=list(EPISODES))
+    write_text(run.episodes, table.to_csv(index=False, lineterminator="\n"))
+    return rows
+
+
+def play_once(policy: Policy) -> list[Row]:
+    """One episode in each simulation: ``episode, return, length, terminated, diverged``."""
+    count = policy.env.num_envs
+    observations = policy.env.reset()
+    running = np.ones(count, bool)
+    starts = np.ones(count, bool)
+    memory: Any = None
+    rows: dict[int, Row] = {}
+    while running.any():
+        actions, memory = policy.agent.predict(
+            observations, memory, episode_start=starts, deterministic=True
+        )
+        observations, _, dones, infos = policy.env.step(actions)
+        starts = dones
+        for i in np.flatnonzero(dones & running):
+            info = infos[i]
+            rows[int(i)] = {
+                "episode": int(i),
+                "return": info["episode"]["r"],
+                "length": info["episode"]["l"],
+                "terminated": not info["TimeLimit.truncated"],
+                "diverged": info["diverged"],
+            }
+        running &= ~dones
+    return [rows[i] for i in range(count)]
+
+
+def _cell(run: Run) -> Row:
+    config = run.config
+    return {
+        "study": config.study,
+        "figure": config.figure,
+        "horizon": config.horizon,
+        "pipeline": config.pipeline,
+        "randomization": config.randomization.method,
+        "agent": config.agent.name,
+        "steps": config.steps,
+        "train_domain": config.domain,
+        "seed": config.seed,
+    }

@@ -1,0 +1,197 @@
+"""The run directory: one configuration, one seed, everything that came of it.
+
+::
+
+    runs/<study>/<figure>-<domain>-<pipeline>-<randomisation>-<agent>/seed-003/
+      config.yaml         complete and resolved
+      provenance.json     versions, commit, command, machine of every start
+      metrics.jsonl       a row per logged update
+      checkpoints/<step>/ see experiments.checkpoints
+      episodes.csv        a row per evaluation episode
+      learning_curve.png  return over steps
+      tensorboard/        event files
+      done.json           written last
+"""
+
+import contextlib
+import fcntl
+import importlib.metadata
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from experiments.checkpoints import list_checkpoints
+from experiments.config import RunConfig, parse_config, read_yaml, to_plain, to_yaml
+from experiments.files import read_json, write_json, write_text
+
+RUNS = Path("runs")
+_PACKAGES = ("simgap", "mujoco", "gymnasium", "stable-baselines3", "sb3-contrib", "torch", "numpy")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run's configuration and where it lives."""
+
+    config: RunConfig
+    directory: Path
+
+    @property
+    def name(self) -> str:
+        """Cell and seed, as in the path."""
+        return f"{self.directory.parent.name}/{self.directory.name}"
+
+    @property
+    def metrics(self) -> Path:
+        """Rows logged during training."""
+        return self.directory / "metrics.jsonl"
+
+    @property
+    def episodes(self) -> Path:
+        """Rows of evaluation episodes."""
+        return self.directory / "episodes.csv"
+
+    @property
+    def checkpoints(self) -> Path:
+        """The folder of checkpoints."""
+        return self.directory / "checkpoints"
+
+    @property
+    def done(self) -> bool:
+        """Whether training has finished."""
+        return (self.directory / "done.json").exists()
+
+    def result(self) -> dict[str, Any]:
+        """What ``done.json`` says: steps, wall-clock seconds, diverged episodes."""
+        return read_json(self.directory / "done.json")
+
+    def latest_checkpoint(self) -> Path:
+        """The newest checkpoint.
+
+        Raises:
+            ValueError: there is none yet.
+        """
+        checkpoints = list_checkpoints(self.checkpoints)
+        if not checkpoints:
+            raise ValueError(f"{self.directory}: no checkpoint yet; train it first with simgap train")
+        return checkpoints[-1]
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Keep other processes from training in this directory; released even by a kill.
+
+        Raises:
+            ValueError: another process holds it.
+        """
+        with (self.directory / ".lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise ValueError(f"{self.directory}: another process is training here") from None
+            yield
+
+
+def create_run(config: RunConfig, root: Path = RUNS) -> Run:
+    """Make the run's directory, or take the one that holds the same configuration.
+
+    Raises:
+        ValueError: the directory holds another configuration.
+    """
+    config = config.resolved()
+    run = Run(config, root / config.path)
+    file = run.directory / "config.yaml"
+    if not file.exists():
+        write_text(file, to_yaml(config))
+        return run
+    there, wanted = _flat(to_plain(open_run(run.directory).config)), _flat(to_plain(config))
+    differing = [key for key in {**there, **wanted} if there.get(key) != wanted.get(key)]
+    if differing:
+        key = differing[0]
+        more = f" and {len(differing) - 1} more" if len(differing) > 1 else ""
+        raise ValueError(
+            f"{run.directory}: holds a run with {key} = {there.get(key)!r}, not {wanted.get(key)!r}{more}; "
+            "accepted: the same configuration, or another --study"
+        )
+    return run
+
+
+def open_run(directory: Path) -> Run:
+    """An existing run.
+
+    Raises:
+        ValueError: there is no run, or its configuration cannot be read.
+    """
+    file = directory / "config.yaml"
+    if not file.is_file():
+        raise ValueError(f"{directory}: not a run directory (it has no config.yaml)")
+    return Run(parse_config(RunConfig, read_yaml(file), str(file)), directory)
+
+
+def find_runs(paths: list[Path]) -> list[Run]:
+    """Every run at or below ``paths``, in order.
+
+    Raises:
+        ValueError: there is none.
+    """
+    found = {file.parent: None for path in paths for file in sorted(path.rglob("config.yaml"))}
+    if not found:
+        raise ValueError(f"no run found in {', '.join(map(str, paths))}; a run directory has a config.yaml")
+    return [open_run(directory) for directory in found]
+
+
+def record_provenance(run: Run, **facts: Any) -> None:
+    """Add this start of the run to ``provenance.json``."""
+    file = run.directory / "provenance.json"
+    starts = read_json(file)["starts"] if file.exists() else []
+    write_json(file, {"starts": [*starts, {**provenance(), **facts}]})
+
+
+def provenance() -> dict[str, Any]:
+    """Where, when and with what something was computed."""
+    versions = {}
+    for package in _PACKAGES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions[package] = importlib.metadata.version(package)
+    return {
+        "command": " ".join(["simgap", *sys.argv[1:]]),
+        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "commit": _commit(),
+        "machine": platform.platform(),
+        "cpu": _cpu_name(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "python": platform.python_version(),
+        "versions": versions,
+    }
+
+
+def _commit() -> str:
+    """The source's git commit, with a mark if files differ from it; empty outside a checkout."""
+    folder = Path(__file__).parent
+    try:
+        command = ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return ""
+
+
+def _cpu_name() -> str:
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor()
+
+
+def _flat(data: Any, prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as one mapping of dotted keys."""
+    if not isinstance(data, dict) or not data:
+        return {prefix: data}
+    flat: dict[str, Any] = {}
+    for key, value in data.items():
+        flat.update(_flat(value, f"{prefix}.{key}" if prefix else str(key)))
+    return flat

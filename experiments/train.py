@@ -1,0 +1,239 @@
+"""Training one run: from its configuration to ``done.json``, resumable at any moment."""
+
+import json
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
+from stable_baselines3.common.logger import KVWriter, Logger, TensorBoardOutputFormat
+from stable_baselines3.common.vec_env import VecEnv
+
+import envs
+from agents import (
+    Normalizer,
+    agent_state,
+    load_agent_state,
+    load_random_state,
+    make_agent,
+    normalize,
+    policy_state,
+)
+from experiments.checkpoints import list_checkpoints, load_section, save_checkpoint
+from experiments.config import RunConfig
+from experiments.files import append_json_line, read_json_lines, write_json, write_text
+from experiments.plots import learning_curve, save
+from experiments.run import RUNS, Run, create_run, record_provenance
+from pipelines import PIPELINES
+
+Report = Callable[[int, int, float, float], None]
+"""Called with steps done, steps in all, steps per second, and the recent mean training return."""
+
+
+class Interrupted(Exception):
+    """The user asked to stop; the run was saved."""
+
+
+def train(
+    config: RunConfig, root: Path = RUNS, num_threads: int = 0, report: Report | None = None
+) -> Run:
+    """Train ``config``, or continue it from its last checkpoint, or do nothing when it is done.
+
+    Args:
+        config: the run.
+        root: directory of all runs.
+        num_threads: threads for physics, 0 for all cores. Networks use one: they are too small for more.
+        report: called about twice a second with the progress.
+
+    Raises:
+        ValueError: the configuration, a damaged file or a directory in use; one line says what.
+        Interrupted: SIGINT or SIGTERM came; everything up to the last update is saved.
+    """
+    run = create_run(config, root)
+    config = run.config
+    if run.done:
+        return run
+    with run.lock():
+        torch.set_num_threads(1)
+        record_provenance(run, num_threads=num_threads)
+        simulation = config.make_env(config.num_envs, num_threads)
+        env = normalize(config.agent, PIPELINES[config.pipeline]().wrap(simulation), training=True)
+        agent = make_agent(config.agent, env, config.seed, config.device)
+        checkpoints = list_checkpoints(run.checkpoints)
+        saved = load_section(checkpoints[-1], "training") if checkpoints else None
+        steps = saved["agent"]["attributes"]["num_timesteps"] if saved else 0
+        _truncate_metrics(run.metrics, steps)
+        agent.set_logger(
+            Logger(None, [MetricsFile(run.metrics), TensorBoardOutputFormat(str(run.directory / "tensorboard"))])
+        )
+        elapsed = 0.0
+        if saved:
+            elapsed = saved["elapsed"]
+            _restore(checkpoints[-1], agent, env, simulation, saved)
+        callback = _Progress(run, env, simulation, elapsed, report)
+        try:
+            with _signals(callback):
+                agent.learn(
+                    config.steps - steps, callback, log_interval=_log_interval(agent), reset_num_timesteps=saved is None
+                )
+        except torch.OutOfMemoryError as error:
+            raise ValueError(f"{run.name}: out of memory on {config.device} ({error})") from None
+        finally:
+            agent.logger.close()
+        callback.save_checkpoint()
+        _write_learning_curve(run)
+        write_json(
+            run.directory / "done.json",
+            {
+                "steps": agent.num_timesteps,
+                "wall_s": round(callback.elapsed(), 2),
+                "diverged_episodes": simulation.diverged_episodes,
+            },
+        )
+    return run
+
+
+def _log_interval(agent: BaseAlgorithm) -> int:
+    """SB3 counts updates for on-policy algorithms and episodes for off-policy ones."""
+    return 1 if isinstance(agent, OnPolicyAlgorithm) else 50
+
+
+def _restore(
+    checkpoint: Path, agent: BaseAlgorithm, env: VecEnv, simulation: envs.BatchedEnv, saved: dict[str, Any]
+) -> None:
+    try:
+        load_agent_state(agent, saved["agent"])
+        simulation.load_state_dict(saved["simulation"])
+        if isinstance(env, Normalizer):
+            env.load_state_dict(saved["normalizer"])
+        load_random_state(agent, saved["agent"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{checkpoint}: {error}") from error
+
+
+class _Progress(BaseCallback):
+    """Saves checkpoints between rollouts, reports progress, and stops cleanly when asked to."""
+
+    def __init__(
+        self, run: Run, env: VecEnv, simulation: envs.BatchedEnv, elapsed: float, report: Report | None
+    ) -> None:
+        super().__init__()
+        self.run, self.env, self.simulation, self.report = run, env, simulation, report
+        self.stop = False
+        self._earlier, self._started = elapsed, time.monotonic()
+        self._reported = 0.0
+
+    def elapsed(self) -> float:
+        """Seconds spent training, over all starts."""
+        return self._earlier + time.monotonic() - self._started
+
+    def save_checkpoint(self) -> None:
+        """Write the state between two rollouts."""
+        agent = agent_state(self.model)
+        normalizer = self.env.state_dict() if isinstance(self.env, Normalizer) else None
+        training = {
+            "agent": agent,
+            "simulation": self.simulation.state_dict(),
+            "normalizer": normalizer,
+            "elapsed": self.elapsed(),
+        }
+        policy = {**policy_state(agent), "normalizer": normalizer}
+        sections = {"policy": policy, "training": training}
+        save_checkpoint(self.run.checkpoints, self.model.num_timesteps, sections)
+        self._saved_at = self.model.num_timesteps
+
+    def _on_training_start(self) -> None:
+        self._first_step = self._saved_at = self.model.num_timesteps
+
+    def _on_rollout_start(self) -> None:
+        steps, total = self.model.num_timesteps, self.run.config.steps
+        if self.stop:
+            self.save_checkpoint()
+            raise Interrupted(f"stopped at {steps:,} of {total:,} steps and saved; the same command continues")
+        if steps - self._saved_at >= self.run.config.checkpoint_every:
+            self.save_checkpoint()
+
+    def _on_step(self) -> bool:
+        now = time.monotonic()
+        if self.report is not None and now - self._reported > 0.5:
+            self._reported = now
+            done = self.model.num_timesteps
+            speed = (done - self._first_step) / max(now - self._started, 1e-9)
+            returns = [episode["r"] for episode in self.model.ep_info_buffer or ()]
+            mean = float(np.mean(returns)) if returns else float("nan")
+            self.report(done, self.run.config.steps, speed, mean)
+        return True
+
+    def _on_rollout_end(self) -> None:
+        self.logger.record("rollout/diverged_episodes", self.simulation.diverged_episodes)
+
+
+class _signals:
+    """Turns SIGINT and SIGTERM into a request to stop; a second one stops at once."""
+
+    def __init__(self, callback: _Progress) -> None:
+        self.callback = callback
+        self._previous: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._previous[number] = signal.signal(number, self._handle)
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self.callback.stop:
+            raise KeyboardInterrupt
+        self.callback.stop = True
+        print("stopping after this update; press again to stop at once", file=sys.stderr)
+
+
+class MetricsFile(KVWriter):
+    """SB3 log output that appends each dump as one JSON line."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def write(self, key_values: dict[str, Any], key_excluded: dict[str, Any], step: int = 0) -> None:
+        """Append one row."""
+        row = {key: float(v) for key, v in key_values.items() if isinstance(v, int | float | np.number)}
+        append_json_line(self.path, {"step": step, **row})
+
+    def close(self) -> None:
+        """Nothing is kept open."""
+
+
+def _truncate_metrics(path: Path, steps: int) -> None:
+    """Drop rows after the checkpoint that training continues from: they will come again."""
+    rows = [row for row in read_json_lines(path) if row.get("step", 0) <= steps]
+    if path.exists():
+        write_text(path, "".join(json.dumps(row) + "\n" for row in rows))
+
+
+def read_curve(run: Run) -> pd.DataFrame:
+    """Training returns of a run: columns ``step`` and ``return`` (mean of the last 100 episodes).
+
+    Raises:
+        ValueError: the metrics file is damaged.
+    """
+    rows = [row for row in read_json_lines(run.metrics) if "rollout/ep_rew_mean" in row]
+    return pd.DataFrame(
+        {"step": [int(r["step"]) for r in rows], "return": [r["rollout/ep_rew_mean"] for r in rows]}
+    )
+
+
+def _write_learning_curve(run: Run) -> None:
+    curve = read_curve(run)
+    if len(curve):
+        save(learning_curve(curve, run.config.horizon), run.directory / "learning_curve.png")
