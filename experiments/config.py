@@ -85,7 +85,7 @@ class RunConfig:
     def path(self) -> Path:
         """The run's directory below the runs directory."""
         domain = re.sub(r"\s+", "", self.domain).replace("/", "_")
-        cell = f"{self.figure}-{domain}-{self.pipeline}-{self.randomization.method}-{self.agent.name}"
+        cell = f"{self.figure}-{domain}-{self.pipeline}-{self.randomization.label}-{self.agent.name}"
         return Path(self.study) / cell / f"seed-{self.seed:03d}"
 
     def make_env(self, num_envs: int, num_threads: int, domain: str | None = None) -> envs.BatchedEnv:

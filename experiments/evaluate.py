@@ -118,7 +118,7 @@ def _cell(run: Run) -> Row:
         "figure": config.figure,
         "horizon": config.horizon,
         "pipeline": config.pipeline,
-        "randomization": config.randomization.method,
+        "randomization": config.randomization.label,
         "agent": config.agent.name,
         "steps": config.steps,
         "train_domain": config.domain,

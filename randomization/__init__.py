@@ -40,6 +40,14 @@ class RandomizationConfig:
         for draw in self.draws:
             parse_draw(draw)
 
+    @property
+    def label(self) -> str:
+        """Short name for paths and tables: the method, and what differs from its defaults."""
+        if self.draws:
+            return f"{self.method}[{';'.join(draw.replace(' ', '') for draw in self.draws)}]"
+        default = RandomizationConfig.width
+        return self.method if self.width == default or self.method == "none" else f"{self.method}{self.width:g}"
+
 
 def make_randomizer(
     config: RandomizationConfig, defaults: Sequence[str], seed: int

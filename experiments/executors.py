@@ -1,0 +1,85 @@
+"""Running the runs of a study: each in a process of its own, several at a time."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from experiments.run import Run
+
+LOG = "log.txt"
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A run whose process ended with an error."""
+
+    run: Run
+    status: int
+    """Exit status; negative: killed by that signal."""
+
+    @property
+    def log(self) -> Path:
+        """What the process printed."""
+        return self.run.directory / LOG
+
+    def line(self) -> str:
+        """One line naming the run, its end, the last thing it said and where the rest is."""
+        try:
+            said = self.log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+        except OSError:
+            said = []
+        ended = f"killed by signal {-self.status}" if self.status < 0 else f"exit status {self.status}"
+        return f"{self.run.name} failed ({ended}): {said[-1] if said else 'no output'} [log: {self.log}]"
+
+
+def run_local(
+    runs: Sequence[Run],
+    domains: Sequence[str],
+    episodes: int,
+    workers: int,
+    watch: Callable[[Sequence[Run], Sequence[Run]], None],
+) -> list[Failure]:
+    """Train and evaluate ``runs``, ``workers`` at a time, one core each.
+
+    A run that fails does not stop the others. ``watch`` is called about twice a second with the runs in
+    progress and the runs that have ended. On KeyboardInterrupt the processes are asked to save and stop.
+
+    Returns:
+        The failures, in the order of ``runs``.
+    """
+    waiting = list(runs)
+    active: dict[subprocess.Popen[bytes], Run] = {}
+    ended: list[Run] = []
+    failures: list[Failure] = []
+    try:
+        while waiting or active:
+            while waiting and len(active) < workers:
+                run = waiting.pop(0)
+                active[_start(run, domains, episodes)] = run
+            for process in [process for process in active if process.poll() is not None]:
+                run = active.pop(process)
+                ended.append(run)
+                if process.returncode:
+                    failures.append(Failure(run, process.returncode))
+            watch(list(active.values()), ended)
+            time.sleep(0.5)
+    finally:
+        for process in active:
+            process.terminate()
+        for process in active:
+            process.wait()
+    return sorted(failures, key=lambda failure: list(runs).index(failure.run))
+
+
+def _start(run: Run, domains: Sequence[str], episodes: int) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "experiments.worker", str(run.directory), str(episodes), *domains]
+    # One core a process: more threads than cores make every run slower.
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    with (run.directory / LOG).open("ab") as log:
+        return subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment
+        )

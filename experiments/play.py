@@ -1,0 +1,128 @@
+"""Watching a policy: a live window where there is a display, a video file otherwise."""
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import imageio_ffmpeg
+import numpy as np
+import numpy.typing as npt
+
+from experiments.evaluate import Policy, load_trained
+from experiments.files import write_with
+from experiments.run import Run
+
+FRAMES_PER_SECOND = 50.0
+
+Watch = Callable[[int, float], bool]
+"""Called before each step with the steps and the return so far; False ends the episode."""
+
+
+def record_video(run: Run, domain: str, path: Path, seed: int = 0) -> Path:
+    """Write one episode of the run's policy in ``domain`` as an MP4 in real time, with its numbers drawn on it.
+
+    Raises:
+        ValueError: an unknown domain, no checkpoint, or a suffix other than .mp4.
+        RuntimeError: no OpenGL context.
+    """
+    if path.suffix != ".mp4":
+        raise ValueError(f"{path}: accepted: a file name that ends in .mp4")
+    policy = load_trained(run, domain, num_envs=1, num_threads=1)
+    policy.env.seed(seed)
+    simulation = policy.simulation
+    stride = max(1, round(1 / (simulation.dt * FRAMES_PER_SECOND)))
+    frames: list[npt.NDArray[np.uint8]] = []
+
+    def watch(step: int, total: float) -> bool:
+        if step % stride == 0:
+            frame = simulation.get_images()[0]
+            assert frame is not None
+            speed = (total / step - 1) if step else 0.0
+            lines = (
+                f"{run.config.figure}, trained in {run.config.domain} ({run.config.randomization.label})",
+                f"acting in {domain}",
+                f"step {step:4d} of {run.config.horizon}   return {total:5.0f}   {speed:4.1f} m/s",
+            )
+            frames.append(_caption(frame, lines))
+        return True
+
+    _roll(policy, watch)
+    policy.env.close()
+    height, width = frames[0].shape[:2]
+
+    def write(temporary: Path) -> None:
+        writer = imageio_ffmpeg.write_frames(
+            str(temporary),
+            (width, height),
+            fps=1 / (simulation.dt * stride),
+            codec="libx264",
+            output_params=["-crf", "28", "-preset", "slow", "-movflags", "+faststart"],
+        )
+        writer.send(None)
+        for frame in frames:
+            writer.send(np.ascontiguousarray(frame))
+        writer.close()
+
+    write_with(path, write)
+    return path
+
+
+def has_display() -> bool:
+    """Whether a window can be opened."""
+    if sys.platform in ("darwin", "win32"):
+        return True
+    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+
+
+def play_live(run: Run, domain: str, seed: int = 0) -> float:
+    """Show one episode in MuJoCo's interactive viewer in real time; returns the return reached.
+
+    Raises:
+        RuntimeError: there is no display.
+    """
+    if not has_display():
+        raise RuntimeError("no display: neither DISPLAY nor WAYLAND_DISPLAY is set; use --video FILE.mp4")
+    from mujoco import viewer  # opens GLFW, which needs a display
+
+    policy = load_trained(run, domain, num_envs=1, num_threads=1)
+    policy.env.seed(seed)
+    simulation = policy.simulation
+    model, data = simulation.batch.get_model(0), simulation.batch.get_data(0)
+    with viewer.launch_passive(model, data) as window:
+        started = time.monotonic()
+
+        def watch(step: int, total: float) -> bool:
+            simulation.batch.get_data(0, data)
+            window.sync()
+            time.sleep(max(0.0, started + step * simulation.dt - time.monotonic()))
+            return bool(window.is_running())
+
+        return _roll(policy, watch)
+
+
+def _roll(policy: Policy, watch: Watch) -> float:
+    """Play one episode, calling ``watch(step, return so far)`` before each step until it says no."""
+    observations = policy.env.reset()
+    memory, starts, total, step = None, np.ones(1, bool), 0.0, 0
+    while watch(step, total):
+        actions, memory = policy.agent.predict(
+            observations, memory, episode_start=starts, deterministic=True
+        )
+        observations, rewards, starts, _ = policy.env.step(actions)
+        total += float(rewards[0])
+        step += 1
+        if starts[0]:
+            break
+    return total
+
+
+def _caption(frame: npt.NDArray[np.uint8], lines: tuple[str, ...]) -> npt.NDArray[np.uint8]:
+    """``frame`` with ``lines`` on a dark band along its top."""
+    band = np.full((24 * len(lines) + 12, frame.shape[1], 3), 24, np.uint8)
+    for number, line in enumerate(lines):
+        origin = (10, 24 * (number + 1))
+        cv2.putText(band, line, origin, cv2.FONT_HERSHEY_SIMPLEX, 0.5, (235, 235, 235), 1, cv2.LINE_AA)
+    return np.asarray(np.concatenate((band, frame)), np.uint8)

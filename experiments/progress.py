@@ -1,0 +1,134 @@
+"""How far training is: a live bar on a terminal, a line now and then elsewhere."""
+
+import time
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from experiments.files import read_json_lines
+from experiments.run import Run
+
+LINE_EVERY = 15.0
+"""Seconds between lines where there is no terminal."""
+
+
+def _bar(console: Console) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=None),
+        TextColumn("{task.percentage:3.0f} %"),
+        TextColumn("{task.fields[note]}"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        console=console,
+    )
+
+
+def _clock(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
+
+
+class _Display:
+    """A bar for each task on a terminal; otherwise the notes as lines."""
+
+    def __init__(self) -> None:
+        self.console = Console(stderr=True)
+        self._bar = _bar(self.console) if self.console.is_terminal else None
+        self._last_line = time.monotonic()
+
+    def __enter__(self) -> Self:
+        if self._bar:
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar:
+            self._bar.stop()
+
+    def _line(self, text: str) -> None:
+        if time.monotonic() - self._last_line > LINE_EVERY:
+            self._last_line = time.monotonic()
+            self.console.print(text, highlight=False, soft_wrap=True)
+
+
+class TrainProgress(_Display):
+    """The progress of one run; its :meth:`update` is what ``train`` reports to."""
+
+    def __init__(self, name: str, horizon: int) -> None:
+        super().__init__()
+        self.name, self.horizon = name, horizon
+        self._task: TaskID | None = None
+
+    def update(self, done: int, total: int, speed: float, mean_return: float) -> None:
+        """Show ``done`` of ``total`` steps at ``speed`` steps/s with the recent mean training return."""
+        note = f"{done:,}/{total:,} steps  {speed:,.0f}/s  return {mean_return:.0f} ({self.horizon} steps)"
+        if self._bar:
+            if self._task is None:
+                self._task = self._bar.add_task(self.name, total=total, note="")
+            self._bar.update(self._task, completed=done, note=note)
+        else:
+            left = _clock((total - done) / max(speed, 1e-9))
+            self._line(f"{self.name}: {100 * done / total:.0f} %  {note}  {left} left")
+
+
+class StudyProgress(_Display):
+    """The progress of all runs of a study."""
+
+    def __init__(self, name: str, runs: Sequence[Run]) -> None:
+        super().__init__()
+        self.name, self.runs = name, runs
+        self.total = sum(run.config.steps for run in runs)
+        self._at_start = sum(self._steps(run) for run in runs)
+        self._started = time.monotonic()
+        self._tasks: dict[str, TaskID] = {}
+
+    def update(self, active: Sequence[Run], ended: Sequence[Run]) -> None:
+        """Show the runs in progress, and how far the study is."""
+        over = {run.directory for run in ended}
+        steps = {
+            run.name: run.config.steps if run.directory in over else self._steps(run) for run in self.runs
+        }
+        done = sum(steps.values())
+        note = f"{len(ended)}/{len(self.runs)} runs"
+        if self._bar:
+            self._show(f"study {self.name}", done, self.total, note)
+            names = {run.name for run in active}
+            for gone in [name for name in self._tasks if name not in names and "/" in name]:
+                self._bar.remove_task(self._tasks.pop(gone))
+            for run in active:
+                self._show(run.name, steps[run.name], run.config.steps, _return_note(run))
+        else:
+            speed = (done - self._at_start) / max(time.monotonic() - self._started, 1e-9)
+            left = _clock((self.total - done) / speed) if speed > 0 else "?"
+            running = ", ".join(f"{run.name} {_return_note(run)}" for run in active)
+            self._line(
+                f"study {self.name}: {100 * done / self.total:.0f} %  {note}  {speed:,.0f} steps/s  "
+                f"{left} left  [{running}]"
+            )
+
+    def _show(self, name: str, done: int, total: int, note: str) -> None:
+        assert self._bar is not None
+        if name not in self._tasks:
+            self._tasks[name] = self._bar.add_task(name, total=total, note=note)
+        self._bar.update(self._tasks[name], completed=done, note=note)
+
+    @staticmethod
+    def _steps(run: Run) -> int:
+        """Steps of a run so far, as its metrics tell."""
+        if run.done:
+            return run.config.steps
+        rows = read_json_lines(run.metrics)
+        return min(int(rows[-1]["step"]), run.config.steps) if rows else 0
+
+
+def _return_note(run: Run) -> str:
+    rows = [row for row in read_json_lines(run.metrics)[-3:] if "rollout/ep_rew_mean" in row]
+    return f"return {rows[-1]['rollout/ep_rew_mean']:.0f} ({run.config.horizon} steps)" if rows else "starting"

@@ -1,0 +1,185 @@
+"""The report of a study: from the files of its directory to tables, figures and one HTML page.
+
+``write_report`` reads ``study.yaml``, ``episodes.csv``, ``runs.csv``, ``provenance.json`` and, if
+present, ``curves.csv`` and ``videos/*.mp4``. It writes ``summary.csv``, ``gaps.csv``,
+``figures/*.png``, ``report.html`` (self-contained) and ``README.md``. It never trains.
+"""
+
+import base64
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from experiments import findings, plots, report_tables
+from experiments.files import read_json, write_text
+from experiments.findings import PERCENT, count
+from experiments.statistics import gaps, read_episodes, summarize
+from experiments.tables import CURVES, RUNS, SETTING, read_table
+
+Fields = Mapping[str, type | tuple[type, ...]]
+STUDY_FIELDS: Fields = {
+    "name": str,
+    "title": str,
+    "description": str,
+    "source": str,
+    "target": str,
+    "seeds": int,
+    "episodes": int,
+    "base": dict,
+}
+GOAL_FIELDS: Fields = {"text": str, "at_least": (int, float)}
+PROVENANCE_FIELDS: Fields = {
+    "command": str,
+    "machine": str,
+    "cpu": str,
+    "cores": int,
+    "python": str,
+    "versions": dict,
+    "commit": str,
+    "wall_s": (int, float),
+    "started": str,
+}
+
+
+def write_report(directory: Path) -> Path:
+    """Write every derived file of the study in ``directory`` and return the path of the HTML page.
+
+    Raises:
+        ValueError: one line naming the file, and where in it, if an input is missing or damaged.
+            All inputs are read before anything is written.
+    """
+    directory = Path(directory)
+    study = _read_study(directory / "study.yaml")
+    path = directory / "provenance.json"
+    provenance = _checked(path, read_json(path), PROVENANCE_FIELDS)
+    episodes = read_episodes(directory / "episodes.csv")
+    runs = read_table(directory / "runs.csv", RUNS)
+    curves = None
+    if (directory / "curves.csv").exists():
+        curves = read_table(directory / "curves.csv", CURVES).dropna()
+    videos = sorted((directory / "videos").glob("*.mp4"))
+
+    summary = summarize(episodes)
+    lost = gaps(episodes, study["source"], study["target"])
+    figures = _figures(study, episodes, summary, lost, curves)
+    for name, figure in figures.items():
+        plots.save(figure["figure"], directory / "figures" / f"{name}.png")
+    write_text(directory / "summary.csv", summary.to_csv(index=False))
+    write_text(directory / "gaps.csv", lost.to_csv(index=False))
+
+    single = len(summary[SETTING].drop_duplicates()) == 1
+    context = {
+        "study": study,
+        "provenance": provenance,
+        "answer": findings.answer(study, summary, lost),
+        "cautions": findings.cautions(study, summary, episodes),
+        "headlines": report_tables.headlines(study, summary),
+        "setting": findings.setting_words(summary.iloc[0]) if single else "",
+        "horizons": findings.horizons(summary),
+        "main": report_tables.gap_table(study, summary, lost),
+        "levels": report_tables.levels_table(summary),
+        "goals": findings.goals_reached(study, summary),
+        "figures": figures,
+        "runs": report_tables.runs_table(runs, episodes),
+        "training": report_tables.training_words(runs),
+        "took": findings.duration(provenance["wall_s"]),
+        "per_seed": sorted(set(summary["episodes"] // summary["n_seeds"])),
+        "videos": [{"title": _title(v.stem), "uri": _data_uri(v, "video/mp4")} for v in videos],
+        "uris": {n: _data_uri(directory / "figures" / f"{n}.png", "image/png") for n in figures},
+    }
+    templates = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=lambda name: name is not None and ".html" in name,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    readme = templates.get_template("report.md.j2").render(context)
+    write_text(directory / "README.md", readme)
+    page = templates.get_template("report.html.j2").render(context)
+    write_text(directory / "report.html", page)
+    return directory / "report.html"
+
+
+def _read_study(path: Path) -> dict[str, Any]:
+    try:
+        study = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(f"{path}: not a readable YAML file ({reason})") from error
+    study = _checked(path, study, STUDY_FIELDS)
+    study["goals"] = study.get("goals") or []
+    for place, goal in enumerate(study["goals"]):
+        _checked(path, goal, GOAL_FIELDS, f"goals[{place}].")
+    return study
+
+
+def _checked(
+    path: Path,
+    content: object,
+    fields: Fields,
+    prefix: str = "",
+) -> dict[str, Any]:
+    if not isinstance(content, dict):
+        raise ValueError(f"{path}: {prefix or 'the file '}must map the keys {', '.join(fields)}")
+    for key, kind in fields.items():
+        if not isinstance(content.get(key), kind):
+            kinds = kind if isinstance(kind, tuple) else (kind,)
+            names = {str: "text", int: "a whole number", float: "a number", dict: "a mapping"}
+            found = repr(content[key])[:60] if key in content else "nothing"
+            raise ValueError(f"{path}: {prefix}{key} must be {names[kinds[-1]]}; found {found}")
+    return content
+
+
+def _figures(
+    study: Mapping[str, Any],
+    episodes: pd.DataFrame,
+    summary: pd.DataFrame,
+    lost: pd.DataFrame,
+    curves: pd.DataFrame | None,
+) -> dict[str, dict[str, Any]]:
+    horizons = findings.horizons(summary)
+    low, high = summary["n_seeds"].min(), summary["n_seeds"].max()
+    seeds = count(high, "seed") if low == high else f"{low} to {high} seeds"
+    whiskers = f"whiskers are 95{PERCENT} bootstrap intervals over seeds"
+    oracle = lost[(lost["train_domain"] == study["target"]) & (lost["randomization"] == "none")]
+    reference = {"oracle": oracle["target_iqm"].item()} if len(oracle) == 1 else None
+    figures: dict[str, dict[str, Any]] = {
+        "returns": {
+            "figure": plots.returns_chart(episodes, summary, reference),
+            "title": "What each policy earns",
+            "caption": f"Return per episode of {horizons} steps. Bars are interquartile means over "
+            f"{seeds}, {whiskers}, and each point is one seed\u2019s mean.",
+        }
+    }
+    elsewhere = lost[lost["train_domain"] != study["target"]]
+    if not elsewhere.empty:
+        figures["gap"] = {
+            "figure": plots.gap_chart(elsewhere),
+            "title": f"What is lost from {study['source']} to {study['target']}",
+            "caption": f"Gap of the same policy between the two domains, {horizons}-step episodes, "
+            f"{seeds}; {whiskers}. Where an interval reaches zero, no loss is shown.",
+        }
+    if curves is not None and not curves.empty:
+        horizon = study["base"].get("horizon")
+        figures["learning"] = {
+            "figure": plots.learning_curves(curves, horizon),
+            "title": "How they learned",
+            "caption": f"Mean return of recent training episodes (up to {horizons} steps), in the "
+            "training domain and under its randomisation. Thick: interquartile mean over seeds; "
+            f"band: their 25 to 75{PERCENT} range; thin: each seed.",
+        }
+    return figures
+
+
+def _title(stem: str) -> str:
+    return stem.replace("_", " ").replace("-", " ")
+
+
+def _data_uri(path: Path, kind: str) -> str:
+    return f"data:{kind};base64,{base64.b64encode(path.read_bytes()).decode('ascii')}"

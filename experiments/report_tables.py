@@ -1,0 +1,133 @@
+"""Tables of a report: statistics as strings, in the order in which they are read."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from experiments.findings import (
+    ARROW,
+    PERCENT,
+    cell_labels,
+    count,
+    duration,
+    method,
+    number,
+    percent,
+    span,
+)
+from experiments.statistics import seed_scores
+
+Table = dict[str, Any]
+"""``columns`` (headings) and ``rows`` (of strings, or of ``(value, small print)`` pairs)."""
+
+
+def headlines(study: Mapping[str, Any], summary: pd.DataFrame) -> list[dict[str, str]]:
+    """The numbers shown large: what each method earns in the target, between its two references.
+
+    Randomised cells judged in their own training domain are left to the tables.
+    """
+    cards = []
+    for row in _rows(summary):
+        plain = row["randomization"] == "none"
+        oracle = plain and row["train_domain"] == study["target"] != study["source"]
+        at_home = row["train_domain"] == row["eval_domain"]
+        if (plain and at_home) or (
+            row["eval_domain"] == study["target"] and (plain or not at_home)
+        ):
+            cards.append(
+                {
+                    "route": f"{row['train_domain']} {ARROW} {row['eval_domain']}",
+                    "method": "oracle" if oracle else method(row["randomization"]),
+                    "value": number(row["iqm"]),
+                    "interval": span(row["iqm_low"], row["iqm_high"]) or "no interval",
+                }
+            )
+    return cards
+
+
+def gap_table(study: Mapping[str, Any], summary: pd.DataFrame, lost: pd.DataFrame) -> Table | None:
+    """One row per cell: both domains, gap, share closed, worst seed, CVaR; None without a gap."""
+    if lost.empty:
+        return None
+    source, target = study["source"], study["target"]
+    shared = [c for c in lost.columns if c in summary.columns and c != "n_seeds"]
+    in_target = summary[summary["eval_domain"] == target].drop(columns="n_seeds")
+    merged = lost.merge(in_target, on=shared)
+    rows = []
+    for label, row in zip(_short_labels(merged), _rows(merged), strict=True):
+        share = (percent(row["share_closed"]), span(row["share_low"], row["share_high"], percent))
+        if row["randomization"] == "none" and row["train_domain"] == source:
+            share = (f"0{PERCENT}", "the baseline")
+        elif row["randomization"] == "none" and row["train_domain"] == target:
+            share = (f"100{PERCENT}", "the oracle")
+        rows.append(
+            [
+                label,
+                number(row["source_iqm"]),
+                number(row["target_iqm"]),
+                (number(row["gap"]), span(row["gap_low"], row["gap_high"])),
+                percent(row["relative_gap"]),
+                share,
+                number(row["worst_seed"]),
+                number(row["cvar10"]),
+                str(row["n_seeds"]),
+            ]
+        )
+    columns = ["trained in", f"in {source}", f"in {target}", "gap", "gap in %", "share closed"]
+    columns += [f"worst seed in {target}", f"CVaR10 in {target}", "seeds"]
+    return {"columns": columns, "rows": rows}
+
+
+def levels_table(summary: pd.DataFrame) -> Table:
+    """One row per cell and evaluation domain: IQM, mean, spread of seeds, worst seed and CVaR."""
+    columns = ["trained in", "judged in", "IQM", "mean", "SD of seeds", "worst seed", "CVaR10"]
+    rows = [
+        [
+            label,
+            row["eval_domain"],
+            (number(row["iqm"]), span(row["iqm_low"], row["iqm_high"])),
+            *(number(row[c]) for c in ("mean", "std", "worst_seed", "cvar10")),
+            *(number(row[c]) for c in ("n_seeds", "episodes")),
+        ]
+        for label, row in zip(_short_labels(summary), _rows(summary), strict=True)
+    ]
+    return {"columns": [*columns, "seeds", "episodes"], "rows": rows}
+
+
+def runs_table(runs: pd.DataFrame, episodes: pd.DataFrame) -> Table:
+    """One row per training run: size, wall-clock, divergences, and its mean return per domain."""
+    keys = ["pipeline", "randomization", "agent", "train_domain", "seed"]
+    scores = seed_scores(episodes).groupby([*keys, "eval_domain"]).mean().unstack("eval_domain")
+    domains = list(scores.columns)
+    merged = runs.merge(scores, left_on=keys, right_index=True, how="left")
+    rows = [
+        [
+            row["cell"],
+            *(number(row[c]) for c in ("seed", "steps")),
+            duration(row["wall_s"]),
+            *(number(row[c]) for c in ("steps_per_s", "diverged", *domains)),
+        ]
+        for row in _rows(merged)
+    ]
+    columns = ["run", "seed", "steps", "wall clock", "steps/s", "diverged"]
+    return {"columns": [*columns, *(f"in {domain}" for domain in domains)], "rows": rows}
+
+
+def training_words(runs: pd.DataFrame) -> str:
+    """How many runs were trained, how long one takes, and how many episodes diverged."""
+    typical, longest = duration(runs["wall_s"].median()), duration(runs["wall_s"].max())
+    words = (
+        f"{count(len(runs), 'training run')}; a run took {typical} in the median ({longest} at "
+        f"most), at {number(runs['steps_per_s'].median())} steps/s"
+    )
+    diverged = int(runs["diverged"].sum())
+    return words + (f"; {number(diverged)} training episodes diverged." if diverged else ".")
+
+
+def _short_labels(frame: pd.DataFrame) -> pd.Series:
+    return cell_labels(frame).str.removeprefix("trained in ")
+
+
+def _rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    return [dict(zip(frame.columns, row, strict=True)) for row in frame.itertuples(index=False)]

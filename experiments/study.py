@@ -1,0 +1,197 @@
+"""A study: a grid of runs, their evaluation, statistics, pictures and report, in one directory under ``results/``."""
+
+import os
+import re
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from experiments.config import RunConfig, parse_config, read_yaml, to_yaml
+from experiments.executors import run_local
+from experiments.files import read_json, write_json, write_text
+from experiments.play import record_video
+from experiments.progress import StudyProgress
+from experiments.report import write_report
+from experiments.run import RUNS, Run, create_run, provenance
+from experiments.statistics import read_episodes
+from experiments.train import read_curve
+
+STUDIES = Path(__file__).parent / "studies"
+RESULTS = Path("results")
+
+
+@dataclass(frozen=True)
+class Goal:
+    """A number that a study set out to reach: an IQM of one cell in one evaluation domain."""
+
+    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012  # read by pydantic, never written
+
+    text: str
+    randomization: str
+    train_domain: str
+    eval_domain: str
+    at_least: float
+
+
+@dataclass(frozen=True)
+class StudyConfig:
+    """The grid: every cell is the base configuration with some keys changed, trained with every seed."""
+
+    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012  # read by pydantic, never written
+
+    name: str
+    title: str
+    description: str
+    base: dict[str, Any]
+    """Keys of a run's configuration that all cells share."""
+    cells: list[dict[str, Any]]
+    """Keys that each cell changes."""
+    source: str = "source"
+    """Domain that policies are trained in."""
+    target: str = "target"
+    """Domain that they are judged in; the same as the source when there is no gap to measure."""
+    seeds: int = 10
+    """Training seeds 0, 1, 2 … of each cell."""
+    episodes: int = 50
+    """Evaluation episodes of each seed and domain."""
+    goals: list[Goal] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[\w.-]+", self.name):
+            raise ValueError(f"name {self.name!r} must be letters, digits, '.', '_' and '-'")
+        for key in ("seeds", "episodes"):
+            if getattr(self, key) < 1:
+                raise ValueError(f"{key} is {getattr(self, key)}; it must be 1 or more")
+        if not self.cells:
+            raise ValueError("cells is empty; a study needs at least one cell (accepted: {} for the base itself)")
+        configs = [config.path for config in self.runs()]
+        for path in configs:
+            if configs.count(path) > 1:
+                raise ValueError(f"cells: two of them are the same run {path}; each must differ from the others")
+
+    def runs(self) -> list[RunConfig]:
+        """Every run of the grid, seed by seed, so that an interrupted study has whole seeds."""
+        return [
+            parse_config(
+                RunConfig,
+                {**_merge(self.base, cell), "study": self.name, "seed": seed},
+                f"study {self.name}, cells[{index}]",
+            )
+            for seed in range(self.seeds)
+            for index, cell in enumerate(self.cells)
+        ]
+
+    @property
+    def domains(self) -> list[str]:
+        """Evaluation domains."""
+        return list(dict.fromkeys((self.source, self.target)))
+
+
+def _merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested mappings, the changes over the base."""
+    merged = dict(base)
+    for key, value in changes.items():
+        below = merged.get(key)
+        both = isinstance(value, Mapping) and isinstance(below, Mapping)
+        merged[key] = _merge(below, value) if both and below is not None else value
+    return merged
+
+
+def read_study(name: str) -> StudyConfig:
+    """A study by the name of one that ships, or by the path of a YAML file.
+
+    Raises:
+        ValueError: there is no such study, or its file has a fault.
+    """
+    path = Path(name) if name.endswith((".yaml", ".yml")) else STUDIES / f"{name}.yaml"
+    if not path.is_file():
+        known = ", ".join(sorted(file.stem for file in STUDIES.glob("*.yaml")))
+        raise ValueError(f"unknown study {name!r}; accepted: {known}, or the path of a .yaml file")
+    return parse_config(StudyConfig, read_yaml(path), str(path))
+
+
+def run_study(
+    study: StudyConfig, runs_root: Path = RUNS, results_root: Path = RESULTS, workers: int = 0
+) -> tuple[Path, list[str]]:
+    """Do what is missing of the study, then write its directory.
+
+    Args:
+        study: the grid.
+        runs_root: where runs live; finished ones are not repeated.
+        results_root: where the study's directory goes.
+        workers: processes at a time, 0 for one a core.
+
+    Returns:
+        The report and one line for each run that failed; the report covers the others.
+
+    Raises:
+        ValueError: no run finished, or an existing directory holds another configuration.
+    """
+    started = time.monotonic()
+    runs = [create_run(config, runs_root) for config in study.runs()]
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    with StudyProgress(study.name, runs) as progress:
+        failures = run_local(runs, study.domains, study.episodes, workers or cores, progress.update)
+    failed = {failure.run.directory for failure in failures}
+    finished = [run for run in runs if run.directory not in failed]
+    if not finished:
+        raise ValueError(f"study {study.name}: no run finished; {failures[0].line()}")
+    directory = results_root / study.name
+    collect(study, finished, directory, time.monotonic() - started)
+    return write_report(directory), [failure.line() for failure in failures]
+
+
+def collect(study: StudyConfig, runs: Sequence[Run], directory: Path, wall_s: float) -> None:
+    """Gather what runs produced into the study's directory: tables, provenance and one video a cell."""
+    write_text(directory / "study.yaml", to_yaml(study))
+    episodes = pd.concat([read_episodes(run.episodes) for run in runs])
+    episodes = episodes[episodes["eval_domain"].isin(study.domains)]
+    write_text(directory / "episodes.csv", episodes.to_csv(index=False, float_format="%.4f"))
+    curves, rows = [], []
+    for run in runs:
+        config = run.config
+        cell = {
+            "randomization": config.randomization.label,
+            "train_domain": config.domain,
+            "pipeline": config.pipeline,
+            "agent": config.agent.name,
+            "seed": config.seed,
+        }
+        curve = read_curve(run)
+        # A hundred points a run draw the same curve as a thousand.
+        curves.append(curve.iloc[:: max(1, len(curve) // 100)].assign(**cell))
+        result = run.result()
+        speed = round(result["steps"] / result["wall_s"])
+        rows.append(
+            {
+                "cell": run.directory.parent.name,
+                **cell,
+                "steps": result["steps"],
+                "wall_s": round(result["wall_s"], 1),
+                "steps_per_s": speed,
+                "diverged": result["diverged_episodes"],
+            }
+        )
+    curve_table = pd.concat(curves)[[*cell, "step", "return"]]
+    write_text(directory / "curves.csv", curve_table.to_csv(index=False, float_format="%.2f"))
+    columns = ["cell", "pipeline", "randomization", "agent", "train_domain", "seed"]
+    run_table = pd.DataFrame(rows)[[*columns, "steps", "wall_s", "steps_per_s", "diverged"]]
+    write_text(directory / "runs.csv", run_table.to_csv(index=False))
+    write_json(directory / "provenance.json", _study_provenance(study, directory, wall_s))
+    for run in runs:
+        video = directory / "videos" / f"{run.directory.parent.name}-in-{study.target}.mp4"
+        # The first seed, not the best one.
+        if run.config.seed == 0 and not video.exists():
+            record_video(run, study.target, video)
+
+
+def _study_provenance(study: StudyConfig, directory: Path, wall_s: float) -> dict[str, Any]:
+    """Machine and versions, with the wall-clock summed over the times that the command was repeated."""
+    file = directory / "provenance.json"
+    earlier = read_json(file).get("wall_s", 0.0) if file.exists() else 0.0
+    facts = provenance()
+    return {**facts, "command": f"simgap study {study.name}", "wall_s": round(earlier + wall_s, 1)}
