@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import gymnasium
 import numpy as np
 import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
@@ -17,6 +18,13 @@ CLIP_OBSERVATION = 1e6
 
 class Normalizer(VecNormalize):
     """SB3's running normalisation, with its statistics as plain arrays instead of a pickle."""
+
+    def __init__(self, venv: VecEnv, **options: Any) -> None:
+        """Options as for VecNormalize."""
+        super().__init__(venv, **options)
+        # What comes out is float32; saying so spares SB3 a conversion of every minibatch.
+        space = self.observation_space
+        self.observation_space = gymnasium.spaces.Box(-np.inf, np.inf, space.shape, np.float32)
 
     def state_dict(self) -> dict[str, Any]:
         """Means, variances, counts, and the discounted return of each environment."""

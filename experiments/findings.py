@@ -64,18 +64,25 @@ def method(randomization: str) -> str:
     return "no randomisation" if randomization == "none" else randomization
 
 
+def setting_labels(frame: pd.DataFrame) -> pd.Series:
+    """What tells each row's setting from the others' in the frame; empty if they share one."""
+    units = {"horizon": "-step episodes", "steps": " training steps"}
+    varying = [c for c in SETTING if c in frame and frame[c].nunique() > 1]
+    labels = [
+        " \u00b7 ".join(number(row[c]) + units[c] if c in units else str(row[c]) for c in varying)
+        for _, row in frame.iterrows()
+    ]
+    return pd.Series(labels, index=frame.index, dtype=object)
+
+
 def cell_labels(frame: pd.DataFrame) -> pd.Series:
     """Label each row's cell, ``trained in source · uniform``, adding whatever else varies."""
-    extra = [c for c in SETTING if c in frame and frame[c].nunique() > 1]
-
-    def label(row: pd.Series) -> str:
-        parts = [f"trained in {row['train_domain']}", method(row["randomization"])]
-        units = {"horizon": " steps per episode", "steps": " training steps"}
-        for c in extra:
-            parts.append(number(row[c]) + units[c] if c in units else str(row[c]))
-        return " · ".join(parts)
-
-    return frame.apply(label, axis=1) if len(frame) else pd.Series(dtype=object)
+    rows = zip(frame["train_domain"], frame["randomization"], setting_labels(frame), strict=True)
+    labels = [
+        " \u00b7 ".join(filter(None, [f"trained in {domain}", method(randomization), setting]))
+        for domain, randomization, setting in rows
+    ]
+    return pd.Series(labels, index=frame.index, dtype=object)
 
 
 def setting_words(row: Mapping[str, Any]) -> str:
@@ -96,13 +103,14 @@ def answer(study: Mapping[str, Any], summary: pd.DataFrame, gaps: pd.DataFrame) 
     """
     frame = summary if gaps.empty else gaps
     sentences = []
+    settings = setting_labels(frame)
     for _, group in frame.groupby(SETTING, sort=True):
         said = [
             _level(row) if gaps.empty else _gap_sentence(row, study["source"], study["target"])
             for _, row in group.iterrows()
         ]
-        if len(group) < len(frame):
-            said[0] = f"{setting_words(group.iloc[0])}: {said[0]}"
+        if setting := settings[group.index[0]]:
+            said[0] = f"{setting[0].upper()}{setting[1:]}: {said[0][0].lower()}{said[0][1:]}"
         sentences += said
     return sentences
 
@@ -200,11 +208,13 @@ def goals_reached(study: Mapping[str, Any], summary: pd.DataFrame) -> list[dict[
     rows = []
     for goal in study["goals"]:
         wanted = {key: goal[key] for key in [*CELL, "eval_domain"] if key in goal}
-        result = {"text": str(goal["text"]), "goal": f"\u2265 {number(goal['at_least'])}"}
+        text = str(goal["text"])
+        result = {"text": text, "goal": f"\u2265 {number(goal['at_least'])}"}
         chosen = summary[(summary[list(wanted)] == pd.Series(wanted)).all(axis=1)]
         if chosen.empty:
             rows.append(result | {"reached": DASH, "interval": "", "verdict": "not measured"})
-        for _, row in chosen.iterrows():
+        for (_, row), setting in zip(chosen.iterrows(), setting_labels(chosen), strict=True):
+            result |= {"text": f"{text} ({setting})" if setting else text}
             result |= {"reached": number(row["iqm"])}
             result |= {"interval": span(row["iqm_low"], row["iqm_high"])}
             rows.append(result | {"verdict": _verdict(row, goal["at_least"])})

@@ -121,7 +121,7 @@ def _roll(policy: Policy, watch: Watch) -> float:
 
 def _caption(frame: npt.NDArray[np.uint8], lines: tuple[str, ...]) -> npt.NDArray[np.uint8]:
     """``frame`` with ``lines`` on a dark band along its top."""
-    band = np.full((24 * len(lines) + 12, frame.shape[1], 3), 24, np.uint8)
+    band = np.full((96, frame.shape[1], 3), 24, np.uint8)
     for number, line in enumerate(lines):
         origin = (10, 24 * (number + 1))
         cv2.putText(band, line, origin, cv2.FONT_HERSHEY_SIMPLEX, 0.5, (235, 235, 235), 1, cv2.LINE_AA)

@@ -171,7 +171,8 @@ def _group_label(axes: Axes, y: float, label: str) -> None:
         "va": "center",
         "bbox": paper,
     }
-    axes.text(0.01, y, label, transform=place, **style)
+    short = label if len(label) <= 48 else f"{label[:47]}\u2026"
+    axes.text(0.01, y, short, transform=place, **style)
 
 
 def _legend(figure: Figure, axes: Axes) -> None:

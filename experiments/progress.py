@@ -56,7 +56,7 @@ class _Display:
     def _line(self, text: str) -> None:
         if time.monotonic() - self._last_line > LINE_EVERY:
             self._last_line = time.monotonic()
-            self.console.print(text, highlight=False, soft_wrap=True)
+            self.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 class TrainProgress(_Display):

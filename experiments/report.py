@@ -166,7 +166,7 @@ def _figures(
             f"{seeds}; {whiskers}. Where an interval reaches zero, no loss is shown.",
         }
     if curves is not None and not curves.empty:
-        horizon = study["base"].get("horizon")
+        horizon = summary["horizon"].iloc[0] if summary["horizon"].nunique() == 1 else None
         figures["learning"] = {
             "figure": plots.learning_curves(curves, horizon),
             "title": "How they learned",
@@ -178,7 +178,7 @@ def _figures(
 
 
 def _title(stem: str) -> str:
-    return stem.replace("_", " ").replace("-", " ")
+    return stem.replace("-in-", ", judged in ")
 
 
 def _data_uri(path: Path, kind: str) -> str:

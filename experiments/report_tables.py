@@ -14,6 +14,7 @@ from experiments.findings import (
     method,
     number,
     percent,
+    setting_labels,
     span,
 )
 from experiments.statistics import seed_scores
@@ -28,17 +29,17 @@ def headlines(study: Mapping[str, Any], summary: pd.DataFrame) -> list[dict[str,
     Randomised cells judged in their own training domain are left to the tables.
     """
     cards = []
-    for row in _rows(summary):
-        plain = row["randomization"] == "none"
+    for row, setting in zip(_rows(summary), setting_labels(summary), strict=True):
+        plain, at_home = row["randomization"] == "none", row["train_domain"] == row["eval_domain"]
         oracle = plain and row["train_domain"] == study["target"] != study["source"]
-        at_home = row["train_domain"] == row["eval_domain"]
-        if (plain and at_home) or (
-            row["eval_domain"] == study["target"] and (plain or not at_home)
-        ):
+        no_gap = study["source"] == study["target"]
+        in_target = row["eval_domain"] == study["target"]
+        if (plain and at_home) or (in_target and (plain or no_gap or not at_home)):
             cards.append(
                 {
                     "route": f"{row['train_domain']} {ARROW} {row['eval_domain']}",
                     "method": "oracle" if oracle else method(row["randomization"]),
+                    "setting": setting,
                     "value": number(row["iqm"]),
                     "interval": span(row["iqm_low"], row["iqm_high"]) or "no interval",
                 }

@@ -1,0 +1,48 @@
+"""Folding the observation normaliser into the networks, so that the policy alone acts the same."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from stable_baselines3.common.base_class import BaseAlgorithm
+
+from agents.make import Normalizer
+
+
+def fold_normalizer(agent: BaseAlgorithm, normalizer: Normalizer) -> None:
+    """Change the first layer of every network so that it takes raw observations.
+
+    A layer ``W (x - m) / s + b`` equals ``(W / s) x + (b - W m / s)``. The normaliser's clipping lies far
+    beyond what is ever observed and is left out.
+    """
+    if not normalizer.norm_obs:
+        return
+    moments = normalizer.obs_rms
+    mean = torch.as_tensor(moments.mean, dtype=torch.float64)  # type: ignore[union-attr]  # no Dict spaces here
+    scale = torch.as_tensor(np.sqrt(moments.var + normalizer.epsilon))  # type: ignore[union-attr]
+    with torch.no_grad():
+        for weight, bias in _first_layers(agent.policy, len(mean)):
+            # Critics take the action behind the observation; those columns stay.
+            columns = weight[:, : len(mean)].double() / scale
+            bias.copy_(bias.double() - columns @ mean)
+            weight[:, : len(mean)] = columns.float()
+
+
+def _first_layers(policy: torch.nn.Module, size: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Weight and bias of each layer that sees the observation."""
+    containers = (
+        "mlp_extractor.policy_net",
+        "mlp_extractor.value_net",
+        "actor.latent_pi",
+        "critic",
+        "critic_target",
+    )
+    recurrent = [module for module in policy.modules() if isinstance(module, torch.nn.LSTM)]
+    for lstm in recurrent:
+        yield lstm.weight_ih_l0, lstm.bias_ih_l0
+    if recurrent:
+        return
+    for name, module in policy.named_modules():
+        first = name.endswith(".0") and any(name.startswith(container) for container in containers)
+        if first and isinstance(module, torch.nn.Linear):
+            yield module.weight, module.bias

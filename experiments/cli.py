@@ -1,0 +1,226 @@
+"""The ``simgap`` command."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+import yaml
+from rich.console import Console
+
+from experiments.config import RunConfig, parse_config, read_yaml, to_plain
+from experiments.run import RUNS, find_runs, open_run
+from experiments.study import RESULTS, read_study, run_study
+
+# Short forms of the options that are typed most.
+ALIASES = {"--agent": "--agent.name", "--randomization": "--randomization.method"}
+
+Positional = tyro.conf.Positional
+
+
+def train(
+    run: Annotated[RunConfig, tyro.conf.arg(name="")],
+    config: Path | None = None,
+    runs: Path = RUNS,
+    threads: int = 0,
+) -> None:
+    """Train one agent with one seed; the same command again continues, or does nothing when it is done.
+
+    Args:
+        run: The run.
+        config: YAML file to take the run's configuration from; options given here go before it.
+        runs: Directory of all runs.
+        threads: Threads for physics, 0 for all cores. They never change results.
+    """
+    from experiments.info import describe
+    from experiments.progress import TrainProgress
+    from experiments.train import train as train_run
+
+    run = parse_config(RunConfig, to_plain(run), "command line")
+    with TrainProgress(str(run.path.name), run.horizon) as progress:
+        trained = train_run(run, runs, threads, progress.update)
+    print(describe([trained]))
+
+
+def evaluate(
+    runs: Positional[list[Path]],
+    domains: tuple[str, ...] = ("source", "target"),
+    episodes: int = 50,
+    threads: int = 0,
+) -> None:
+    """Judge trained runs in one or more domains; rows go to each run's episodes.csv.
+
+    Args:
+        runs: Run directories, or folders of them.
+        domains: Domains to judge in, e.g. source target 'source, torso_mass+2'.
+        episodes: Whole episodes in each domain.
+        threads: Threads for physics, 0 for all cores.
+    """
+    from experiments.evaluate import evaluate as evaluate_run
+    from experiments.info import returns_table
+
+    found = find_runs(runs)
+    for run in found:
+        if not run.done:
+            print(f"note: {run.name} has not finished training; judging its last checkpoint", file=sys.stderr)
+        evaluate_run(run, domains, episodes, threads)
+    print(returns_table(found))
+
+
+def study(
+    name: Positional[str], runs: Path = RUNS, results: Path = RESULTS, workers: int = 0
+) -> None:
+    """Run a study: train and judge every run that is missing, then write tables, pictures and report.
+
+    Args:
+        name: A study that ships with simgap, or a YAML file.
+        runs: Directory of all runs.
+        results: Directory that the study's own directory goes to.
+        workers: Runs at a time, 0 for one a core.
+    """
+    from experiments.report import print_report
+
+    report, failures = run_study(read_study(name), runs, results, workers)
+    print_report(report.parent)
+    print(f"report: {report}")
+    if failures:
+        raise RuntimeError("; ".join(failures))
+
+
+def report(directory: Positional[Path]) -> None:
+    """Write a study's tables, pictures and report anew from its episodes; trains nothing.
+
+    Args:
+        directory: The study's directory, e.g. results/demo.
+    """
+    from experiments.report import write_report
+
+    print(f"report: {write_report(directory)}")
+
+
+def play(
+    run: Positional[Path], domain: str = "", video: Path | None = None, seed: int = 0
+) -> None:
+    """Watch one episode: in a window where there is a display, as an MP4 otherwise.
+
+    Args:
+        run: Run directory.
+        domain: Domain to act in; empty for the one it was trained in.
+        video: MP4 file to write instead of opening a window.
+        seed: Seed of the start.
+    """
+    from experiments.play import has_display, play_live, record_video
+
+    opened = open_run(run)
+    where = domain or opened.config.domain
+    if video is None and has_display():
+        total = play_live(opened, where, seed)
+        print(f"return {total:.0f} ({opened.config.horizon} steps)")
+    else:
+        print(record_video(opened, where, video or run / f"{where.replace(' ', '')}.mp4", seed))
+
+
+def info(runs: Positional[list[Path]]) -> None:
+    """Everything about one run, or a table of several.
+
+    Args:
+        runs: Run directories, or folders of them.
+    """
+    from experiments.info import describe
+
+    print(describe(find_runs(runs)))
+
+
+def export(run: Positional[Path], file: Positional[Path]) -> None:
+    """Write the policy as a plain Stable-Baselines3 zip that takes raw observations.
+
+    Args:
+        run: Run directory.
+        file: The .zip to write.
+    """
+    from experiments.export import export as export_run
+
+    print(export_run(open_run(run), file))
+
+
+def bench(steps: int = 400, training_steps: int = 200_000) -> None:
+    """Compare speeds on this machine, in one process: physics and training against the usual alternatives.
+
+    Args:
+        steps: Calls of step() per measurement of an environment.
+        training_steps: Environment steps per measurement of training.
+    """
+    from benchmarks.speed import main as run_bench
+
+    run_bench(steps, training_steps)
+
+
+COMMANDS = {
+    "train": train,
+    "evaluate": evaluate,
+    "study": study,
+    "report": report,
+    "play": play,
+    "info": info,
+    "export": export,
+    "bench": bench,
+}
+
+
+def _hyperparameters() -> tyro.constructors.ConstructorRegistry:
+    """Lets ``--agent.hyperparameters`` take ``key=value`` words, each value read as YAML."""
+    registry = tyro.constructors.ConstructorRegistry()
+
+    def read(words: list[str]) -> dict[str, Any]:
+        values: dict[str, Any] = {}
+        for word in words:
+            key, equals, value = word.partition("=")
+            if not equals:
+                raise ValueError(f"{word!r} is not key=value")
+            # YAML 1.1 takes 1e-3 for text.
+            try:
+                values[key] = float(value) if "e" in value.lower() else yaml.safe_load(value)
+            except ValueError:
+                values[key] = yaml.safe_load(value)
+        return values
+
+    @registry.primitive_rule
+    def rule(
+        info: tyro.constructors.PrimitiveTypeInfo,
+    ) -> tyro.constructors.PrimitiveConstructorSpec[dict[str, Any]] | None:
+        if info.type != dict[str, Any]:
+            return None
+        return tyro.constructors.PrimitiveConstructorSpec(
+            nargs="*",
+            metavar="KEY=VALUE",
+            instance_from_str=read,
+            is_instance=lambda value: isinstance(value, dict),
+            str_from_instance=lambda value: [f"{key}={item}" for key, item in value.items()],
+        )
+
+    return registry
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run ``simgap`` and exit: 0 when all went well, 1 on an error, 2 on bad input, 130 when interrupted."""
+    from experiments.train import Interrupted
+
+    words = [ALIASES.get(word, word) for word in (sys.argv[1:] if arguments is None else arguments)]
+    console = Console(stderr=True)
+    try:
+        with _hyperparameters():
+            if words[:1] == ["train"] and "--config" in words[:-1]:
+                file = Path(words[words.index("--config") + 1])
+                default = parse_config(RunConfig, read_yaml(file), str(file))
+                tyro.cli(train, args=words[1:], prog="simgap train", default=None)
+            tyro.extras.subcommand_cli_from_dict(COMMANDS, prog="simgap", description=__doc__, args=words)
+    except Interrupted as stop:
+        console.print(f"simgap: {stop}", highlight=False, markup=False, soft_wrap=True)
+        sys.exit(130)
+    except KeyboardInterrupt:
+        console.print("simgap: interrupted; the same command continues", highlight=False)
+        sys.exit(130)
+    except (ValueError, OSError, RuntimeError) as error:
+        message = " ".join(str(error).split())
+        console.print(f"simgap: error: {message}", highlight=False, markup=False, soft_wrap=True)
+        sys.exit(2 if isinstance(error, ValueError) else 1)
