@@ -3,7 +3,14 @@
 from agents.config import AGENTS, AgentConfig, AgentSpec
 from agents.export import fold_normalizer
 from agents.make import Normalizer, make_agent, normalize
-from agents.state import State, agent_state, load_agent_state, load_policy, load_random_state, policy_state
+from agents.state import (
+    State,
+    agent_state,
+    load_agent_state,
+    load_policy,
+    load_random_state,
+    policy_state,
+)
 
 __all__ = [
     "AGENTS",

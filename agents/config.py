@@ -95,7 +95,16 @@ AGENTS: dict[str, AgentSpec] = {
 }
 
 # Arguments that the run decides, so that a hyperparameter cannot contradict it.
-_RESERVED = ("self", "policy", "env", "seed", "device", "verbose", "tensorboard_log", "_init_setup_model")
+_RESERVED = (
+    "self",
+    "policy",
+    "env",
+    "seed",
+    "device",
+    "verbose",
+    "tensorboard_log",
+    "_init_setup_model",
+)
 _SCHEDULE = re.compile(r"^linear\(\s*([^,()]+)\s*,\s*([^,()]+)\s*\)$")
 
 
@@ -114,9 +123,7 @@ class AgentConfig:
         if self.name not in AGENTS:
             raise ValueError(f"unknown agent {self.name!r}; accepted: {', '.join(AGENTS)}")
         accepted = [
-            name
-            for name in inspect.signature(AGENTS[self.name].algorithm()).parameters
-            if name not in _RESERVED
+            name for name in inspect.signature(AGENTS[self.name].algorithm()).parameters if name not in _RESERVED
         ]
         for key in self.hyperparameters:
             if key not in accepted:
@@ -132,7 +139,12 @@ class AgentConfig:
         return AgentConfig(self.name, {**AGENTS[self.name].hyperparameters, **self.hyperparameters})
 
 
-_ACTIVATIONS = {"tanh": torch.nn.Tanh, "relu": torch.nn.ReLU, "elu": torch.nn.ELU, "silu": torch.nn.SiLU}
+_ACTIVATIONS = {
+    "tanh": torch.nn.Tanh,
+    "relu": torch.nn.ReLU,
+    "elu": torch.nn.ELU,
+    "silu": torch.nn.SiLU,
+}
 
 
 def construct(hyperparameters: Mapping[str, Any]) -> dict[str, Any]:
@@ -149,22 +161,16 @@ def construct(hyperparameters: Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(value, str) and key in ("learning_rate", "clip_range", "clip_range_vf"):
             match = _SCHEDULE.match(value.strip())
             try:
-                arguments[key] = (
-                    LinearSchedule(float(match[1]), float(match[2]), 1.0) if match else float(value)
-                )
+                arguments[key] = LinearSchedule(float(match[1]), float(match[2]), 1.0) if match else float(value)
             except ValueError:
-                raise ValueError(
-                    f"cannot read {key} {value!r}; accepted: a number, or linear(start, end)"
-                ) from None
+                raise ValueError(f"cannot read {key} {value!r}; accepted: a number, or linear(start, end)") from None
         if key == "policy_kwargs":
             if not isinstance(value, Mapping):
                 raise ValueError(f"policy_kwargs is {value!r}; it must be a mapping such as {{net_arch: [64, 64]}}")
             arguments[key] = dict(value)
             activation = value.get("activation_fn", "tanh")
             if activation not in _ACTIVATIONS:
-                raise ValueError(
-                    f"unknown activation_fn {activation!r}; accepted: {', '.join(_ACTIVATIONS)}"
-                )
+                raise ValueError(f"unknown activation_fn {activation!r}; accepted: {', '.join(_ACTIVATIONS)}")
             if "activation_fn" in value:
                 arguments[key]["activation_fn"] = _ACTIVATIONS[activation]
     return arguments

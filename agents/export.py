@@ -17,18 +17,18 @@ def fold_normalizer(agent: BaseAlgorithm, normalizer: Normalizer) -> None:
     """
     if not normalizer.norm_obs:
         return
-    moments = normalizer.obs_rms
-    mean = torch.as_tensor(moments.mean, dtype=torch.float64)  # type: ignore[union-attr]  # no Dict spaces here
-    scale = torch.as_tensor(np.sqrt(moments.var + normalizer.epsilon))  # type: ignore[union-attr]
+    moments = normalizer.observation_moments
+    mean = torch.as_tensor(moments.mean, dtype=torch.float64)
+    scale = torch.as_tensor(np.sqrt(moments.var + normalizer.epsilon))
     with torch.no_grad():
-        for weight, bias in _first_layers(agent.policy, len(mean)):
+        for weight, bias in _first_layers(agent.policy):
             # Critics take the action behind the observation; those columns stay.
             columns = weight[:, : len(mean)].double() / scale
             bias.copy_(bias.double() - columns @ mean)
             weight[:, : len(mean)] = columns.float()
 
 
-def _first_layers(policy: torch.nn.Module, size: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+def _first_layers(policy: torch.nn.Module) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Weight and bias of each layer that sees the observation."""
     containers = (
         "mlp_extractor.policy_net",
@@ -37,9 +37,10 @@ def _first_layers(policy: torch.nn.Module, size: int) -> Iterator[tuple[torch.Te
         "critic",
         "critic_target",
     )
-    recurrent = [module for module in policy.modules() if isinstance(module, torch.nn.LSTM)]
-    for lstm in recurrent:
-        yield lstm.weight_ih_l0, lstm.bias_ih_l0
+    parameters = dict(policy.named_parameters())
+    recurrent = [name for name, module in policy.named_modules() if isinstance(module, torch.nn.LSTM)]
+    for name in recurrent:
+        yield parameters[f"{name}.weight_ih_l0"], parameters[f"{name}.bias_ih_l0"]
     if recurrent:
         return
     for name, module in policy.named_modules():

@@ -6,6 +6,7 @@ import gymnasium
 import numpy as np
 import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.running_mean_std import RunningMeanStd
 from stable_baselines3.common.utils import set_random_seed
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
@@ -26,17 +27,26 @@ class Normalizer(VecNormalize):
         space = self.observation_space
         self.observation_space = gymnasium.spaces.Box(-np.inf, np.inf, space.shape, np.float32)
 
+    @property
+    def observation_moments(self) -> RunningMeanStd:
+        """Running mean and variance of each entry of the observation."""
+        assert isinstance(self.obs_rms, RunningMeanStd)  # a dict of them for Dict spaces, which we do not have
+        return self.obs_rms
+
     def state_dict(self) -> dict[str, Any]:
         """Means, variances, counts, and the discounted return of each environment."""
         return {
-            "observation": _moments(self.obs_rms),
+            "observation": _moments(self.observation_moments),
             "reward": _moments(self.ret_rms),
             "returns": self.returns.copy(),
         }
 
     def load_state_dict(self, state: dict[str, Any], returns: bool = True) -> None:
         """Restore the statistics; ``returns=False`` leaves out what belongs to the training environments."""
-        for moments, saved in ((self.obs_rms, state["observation"]), (self.ret_rms, state["reward"])):
+        for moments, saved in (
+            (self.observation_moments, state["observation"]),
+            (self.ret_rms, state["reward"]),
+        ):
             mean = np.asarray(saved["mean"], np.float64)
             if mean.shape != np.shape(moments.mean):
                 raise ValueError(
@@ -48,7 +58,7 @@ class Normalizer(VecNormalize):
             self.returns = np.asarray(state["returns"], np.float64)
 
 
-def _moments(moments: Any) -> dict[str, Any]:
+def _moments(moments: RunningMeanStd) -> dict[str, Any]:
     return {
         "mean": np.array(moments.mean, np.float64),
         "var": np.array(moments.var, np.float64),
@@ -84,9 +94,7 @@ def make_agent(config: AgentConfig, env: VecEnv, seed: int, device: str = "cpu")
     spec = AGENTS[config.name]
     set_random_seed(seed, using_cuda=device.startswith("cuda"))
     try:
-        agent = spec.algorithm()(
-            policy=spec.policy, env=env, device=device, **construct(config.hyperparameters)
-        )
+        agent = spec.algorithm()(policy=spec.policy, env=env, device=device, **construct(config.hyperparameters))
     except (TypeError, ValueError, AssertionError) as error:
         raise ValueError(f"{config.name} refuses its hyperparameters: {str(error).strip()}") from error
     agent.action_space.seed(seed)

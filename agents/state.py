@@ -36,7 +36,7 @@ def agent_state(agent: BaseAlgorithm) -> State:
         "random": {
             "torch": torch.get_rng_state(),
             "cuda": torch.cuda.get_rng_state() if agent.device.type == "cuda" else None,
-            "numpy": np.random.get_state(legacy=False),
+            "numpy": np.random.get_state(legacy=False),  # noqa: NPY002  # the generator that SB3 draws from
             "actions": agent.action_space.np_random.bit_generator.state,
         },
     }
@@ -90,7 +90,7 @@ def load_random_state(agent: BaseAlgorithm, state: State) -> None:
     torch.set_rng_state(random["torch"])
     if random["cuda"] is not None and agent.device.type == "cuda":
         torch.cuda.set_rng_state(random["cuda"])
-    np.random.set_state(random["numpy"])
+    np.random.set_state(random["numpy"])  # noqa: NPY002
     agent.action_space.np_random.bit_generator.state = random["actions"]
     agent.logger.name_to_value.update(state["log"])
 

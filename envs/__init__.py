@@ -76,9 +76,7 @@ def make_vec(
     Raises:
         ValueError: an unknown figure, domain or parameter, an impossible count, an unphysical value.
     """
-    return BatchedEnv(
-        task_of(figure), num_envs, domain, horizon, seed, num_threads, randomizer, mass_only, camera
-    )
+    return BatchedEnv(task_of(figure), num_envs, domain, horizon, seed, num_threads, randomizer, mass_only, camera)
 
 
 def make(figure: str, **kwargs: Any) -> SingleEnv:

@@ -27,7 +27,7 @@ class Randomizer(Protocol):
         """Smallest and largest operand of each ``(parameter, operation)`` that can ever be drawn."""
         ...
 
-    def sample(self, keys: npt.NDArray[np.integer]) -> Mapping[tuple[str, str], Array]:
+    def sample(self, keys: npt.NDArray[np.int64]) -> Mapping[tuple[str, str], Array]:
         """Operands ``(n,)`` of each ``(parameter, operation)`` for ``(n, 2)`` keys."""
         ...
 
@@ -141,7 +141,7 @@ class BatchedEnv(VecEnv):
         write_parameters(self.model, self._parameters, values, self._fields, ids, self.mass_only)
         self.batch.set_const(ids)
 
-    def step_async(self, actions: npt.NDArray[np.floating]) -> None:
+    def step_async(self, actions: npt.NDArray[np.floating[Any]]) -> None:
         """Take the next actions, ``(num_envs, actuators)``.
 
         Raises:
@@ -158,9 +158,7 @@ class BatchedEnv(VecEnv):
         self._ctrl[:] = self._actions
         self.batch.step(nstep=self.task.frame_skip)
         self._elapsed += 1
-        diverged = ~(
-            (np.abs(self._qpos) < DIVERGED).all(axis=1) & (np.abs(self._qvel) < DIVERGED).all(axis=1)
-        )
+        diverged = ~((np.abs(self._qpos) < DIVERGED).all(axis=1) & (np.abs(self._qvel) < DIVERGED).all(axis=1))
         if diverged.any():
             for name, field in self._state.items():
                 field[diverged] = before[name][diverged]
@@ -219,10 +217,7 @@ class BatchedEnv(VecEnv):
         """One RGB frame of each simulation, as its camera sees it now."""
         if self._renderer is None:
             self._renderer = Renderer(self.model, self._camera)
-        return [
-            self._renderer.frame(self.batch.get_model(i), self.batch.get_data(i))
-            for i in range(self.num_envs)
-        ]
+        return [self._renderer.frame(self.batch.get_model(i), self.batch.get_data(i)) for i in range(self.num_envs)]
 
     def close(self) -> None:
         """Free the renderer."""
@@ -238,9 +233,7 @@ class BatchedEnv(VecEnv):
         """Refused: the simulations share one object."""
         raise NotImplementedError(f"{attr_name}: a BatchedEnv is configured when it is made")
 
-    def env_method(
-        self, method_name: str, *args: Any, indices: VecEnvIndices = None, **kwargs: Any
-    ) -> list[Any]:
+    def env_method(self, method_name: str, *args: Any, indices: VecEnvIndices = None, **kwargs: Any) -> list[Any]:
         """Refused: there is no object per simulation."""
         raise NotImplementedError(f"{method_name}: a BatchedEnv has no object per simulation")
 

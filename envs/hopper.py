@@ -7,6 +7,7 @@ bit-identical.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -49,9 +50,7 @@ class Hopper:
     observation_size: int = field(default=11, init=False)
     domains: Mapping[str, str] = field(default_factory=lambda: DOMAINS, init=False)
     # The torso carries the gap between source and target: drawing it must be declared.
-    randomized: tuple[str, ...] = field(
-        default=("thigh_mass", "leg_mass", "foot_mass"), init=False
-    )
+    randomized: tuple[str, ...] = field(default=("thigh_mass", "leg_mass", "foot_mass"), init=False)
 
     def observe(self, state: State) -> Array:
         """Height, pitch, three joint angles, then all six velocities: ``(n, 11)``."""
@@ -59,7 +58,7 @@ class Hopper:
         return np.concatenate((state["qpos"][:, Z:], velocities), axis=1)
 
     def reward(
-        self, before: State, after: State, action: npt.NDArray[np.floating], dt: float
+        self, before: State, after: State, action: npt.NDArray[np.floating[Any]], dt: float
     ) -> tuple[Array, dict[str, Array]]:
         """Forward speed + upright bonus − control cost, with each term."""
         speed = (after["qpos"][:, X] - before["qpos"][:, X]) / dt

@@ -111,14 +111,14 @@ def write_parameters(
     parameters: Mapping[str, Parameter],
     values: Mapping[str, Array],
     fields: Mapping[str, npt.NDArray[Any]],
-    rows: npt.NDArray[np.integer],
+    rows: npt.NDArray[np.integer[Any]],
     mass_only: bool = False,
 ) -> None:
-    """Write absolute parameter ``values``, each ``(n,)``, into ``rows`` of per-simulation model ``fields``.
+    """Write absolute parameter ``values``, each ``(n,)``, into ``rows`` of model ``fields``.
 
-    ``model`` holds the nominal values and ``parameters`` are its own; both are only read. Constants that MuJoCo derives from the fields
-    (``mj_setConst``) are the caller's to recompute. ``mass_only`` leaves inertia untouched by mass, as much
-    of the literature does.
+    ``model`` holds the nominal values and ``parameters`` are its own; both are only read. Constants that MuJoCo
+    derives from the fields (``mj_setConst``) are the caller's to recompute. ``mass_only`` leaves inertia
+    untouched by mass, as much of the literature does.
     """
     bodies: dict[int, None] = {}
     for name, value in values.items():

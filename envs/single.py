@@ -16,7 +16,7 @@ from envs.task import Array, Task, action_space, observation_space
 class SingleEnv(gymnasium.Env[Array, npt.NDArray[np.float32]]):
     """One simulation of ``task``, equal to one row of :class:`envs.batched.BatchedEnv`."""
 
-    metadata = {"render_modes": ["rgb_array"], "render_fps": 125}
+    metadata: dict[str, Any] = {"render_modes": ["rgb_array"]}  # noqa: RUF012  # Gymnasium's declaration
 
     def __init__(
         self,
@@ -44,8 +44,8 @@ class SingleEnv(gymnasium.Env[Array, npt.NDArray[np.float32]]):
         self.data = mujoco.MjData(self.model)
         self.dt = float(self.model.opt.timestep) * task.frame_skip
         self.metadata = {**self.metadata, "render_fps": round(1 / self.dt)}
-        self.observation_space = observation_space(task)
-        self.action_space = action_space(self.model)
+        self.observation_space = observation_space(task)  # type: ignore[assignment]  # Box is untyped in its dtype
+        self.action_space = action_space(self.model)  # type: ignore[assignment]  # as above
         self._camera = camera
         self._renderer: Renderer | None = None
         self._elapsed = 0
@@ -53,9 +53,7 @@ class SingleEnv(gymnasium.Env[Array, npt.NDArray[np.float32]]):
     def _state(self) -> dict[str, Array]:
         return {name: getattr(self.data, name)[None].copy() for name in self.task.fields}
 
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[Array, dict[str, Any]]:
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Array, dict[str, Any]]:
         """Start an episode; ``options`` are not used."""
         super().reset(seed=seed)
         mujoco.mj_resetData(self.model, self.data)
@@ -64,9 +62,7 @@ class SingleEnv(gymnasium.Env[Array, npt.NDArray[np.float32]]):
         self._elapsed = 0
         return self.task.observe(self._state())[0], {}
 
-    def step(
-        self, action: npt.NDArray[np.float32]
-    ) -> tuple[Array, float, bool, bool, dict[str, Any]]:
+    def step(self, action: npt.NDArray[np.float32]) -> tuple[Array, float, bool, bool, dict[str, Any]]:
         """Advance by one environment step; the info holds the reward's terms and ``diverged``."""
         before = self._state()
         self.data.ctrl[:] = action
@@ -83,7 +79,7 @@ class SingleEnv(gymnasium.Env[Array, npt.NDArray[np.float32]]):
         info["diverged"] = diverged
         return self.task.observe(after)[0], reward, terminated, truncated, info
 
-    def render(self) -> npt.NDArray[np.uint8] | None:  # type: ignore[override]  # gymnasium: unbounded type variable
+    def render(self) -> npt.NDArray[np.uint8] | None:
         """The current RGB frame, or None without a render mode."""
         if self.render_mode is None:
             return None

@@ -7,7 +7,7 @@ disagree.
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import gymnasium
 import mujoco
@@ -62,7 +62,7 @@ class Task(Protocol):
         ...
 
     def reward(
-        self, before: State, after: State, action: npt.NDArray[np.floating], dt: float
+        self, before: State, after: State, action: npt.NDArray[np.floating[Any]], dt: float
     ) -> tuple[Array, dict[str, Array]]:
         """Rewards ``(n,)`` of one step of ``dt`` seconds, and the named terms they are the sum of."""
         ...

@@ -109,7 +109,13 @@ def load_section(checkpoint: Path, section: str) -> Any:
     try:
         tensors = safetensors.numpy.load_file(files[1])
         return unpack(json.loads(files[0].read_text(encoding="utf-8")), tensors)
-    except (safetensors.SafetensorError, json.JSONDecodeError, KeyError, ValueError, TypeError) as error:
+    except (
+        safetensors.SafetensorError,
+        json.JSONDecodeError,
+        KeyError,
+        ValueError,
+        TypeError,
+    ) as error:
         raise ValueError(f"{checkpoint}: the {section} section cannot be read ({error})") from None
 
 

@@ -1,6 +1,8 @@
 """The ``simgap`` command."""
 
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,16 +12,14 @@ from rich.console import Console
 
 from experiments.config import RunConfig, parse_config, read_yaml, to_plain
 from experiments.run import RUNS, find_runs, open_run
-from experiments.study import RESULTS, read_study, run_study
 
+DEFAULTS = RunConfig()
 # Short forms of the options that are typed most.
 ALIASES = {"--agent": "--agent.name", "--randomization": "--randomization.method"}
 
-Positional = tyro.conf.Positional
-
 
 def train(
-    run: Annotated[RunConfig, tyro.conf.arg(name="")],
+    run: Annotated[RunConfig, tyro.conf.arg(name="")] = DEFAULTS,
     config: Path | None = None,
     runs: Path = RUNS,
     threads: int = 0,
@@ -28,22 +28,23 @@ def train(
 
     Args:
         run: The run.
-        config: YAML file to take the run's configuration from; options given here go before it.
+        config: YAML file with the run's configuration; options given beside it win.
         runs: Directory of all runs.
         threads: Threads for physics, 0 for all cores. They never change results.
     """
-    from experiments.info import describe
+    from experiments.info import print_runs
     from experiments.progress import TrainProgress
     from experiments.train import train as train_run
 
     run = parse_config(RunConfig, to_plain(run), "command line")
-    with TrainProgress(str(run.path.name), run.horizon) as progress:
+    with TrainProgress(f"{run.path.parent.name}/{run.path.name}", run.horizon) as progress:
         trained = train_run(run, runs, threads, progress.update)
-    print(describe([trained]))
+    print_runs([trained])
+    print(f"run: {trained.directory}")
 
 
 def evaluate(
-    runs: Positional[list[Path]],
+    runs: tyro.conf.Positional[list[Path]],
     domains: tuple[str, ...] = ("source", "target"),
     episodes: int = 50,
     threads: int = 0,
@@ -57,18 +58,21 @@ def evaluate(
         threads: Threads for physics, 0 for all cores.
     """
     from experiments.evaluate import evaluate as evaluate_run
-    from experiments.info import returns_table
+    from experiments.info import print_returns
 
     found = find_runs(runs)
     for run in found:
         if not run.done:
-            print(f"note: {run.name} has not finished training; judging its last checkpoint", file=sys.stderr)
+            print(
+                f"note: {run.name} has not finished training; judging its last checkpoint",
+                file=sys.stderr,
+            )
         evaluate_run(run, domains, episodes, threads)
-    print(returns_table(found))
+    print_returns(found)
 
 
 def study(
-    name: Positional[str], runs: Path = RUNS, results: Path = RESULTS, workers: int = 0
+    name: tyro.conf.Positional[str], runs: Path = RUNS, results: Path = Path("results"), workers: int = 0
 ) -> None:
     """Run a study: train and judge every run that is missing, then write tables, pictures and report.
 
@@ -78,16 +82,17 @@ def study(
         results: Directory that the study's own directory goes to.
         workers: Runs at a time, 0 for one a core.
     """
-    from experiments.report import print_report
+    from experiments.info import print_study
+    from experiments.study import read_study, run_study
 
     report, failures = run_study(read_study(name), runs, results, workers)
-    print_report(report.parent)
+    print_study(report.parent)
     print(f"report: {report}")
     if failures:
         raise RuntimeError("; ".join(failures))
 
 
-def report(directory: Positional[Path]) -> None:
+def report(directory: tyro.conf.Positional[Path]) -> None:
     """Write a study's tables, pictures and report anew from its episodes; trains nothing.
 
     Args:
@@ -98,9 +103,7 @@ def report(directory: Positional[Path]) -> None:
     print(f"report: {write_report(directory)}")
 
 
-def play(
-    run: Positional[Path], domain: str = "", video: Path | None = None, seed: int = 0
-) -> None:
+def play(run: tyro.conf.Positional[Path], domain: str = "", video: Path | None = None, seed: int = 0) -> None:
     """Watch one episode: in a window where there is a display, as an MP4 otherwise.
 
     Args:
@@ -120,18 +123,18 @@ def play(
         print(record_video(opened, where, video or run / f"{where.replace(' ', '')}.mp4", seed))
 
 
-def info(runs: Positional[list[Path]]) -> None:
+def info(runs: tyro.conf.Positional[list[Path]]) -> None:
     """Everything about one run, or a table of several.
 
     Args:
         runs: Run directories, or folders of them.
     """
-    from experiments.info import describe
+    from experiments.info import print_runs
 
-    print(describe(find_runs(runs)))
+    print_runs(find_runs(runs))
 
 
-def export(run: Positional[Path], file: Positional[Path]) -> None:
+def export(run: tyro.conf.Positional[Path], file: tyro.conf.Positional[Path]) -> None:
     """Write the policy as a plain Stable-Baselines3 zip that takes raw observations.
 
     Args:
@@ -155,7 +158,7 @@ def bench(steps: int = 400, training_steps: int = 200_000) -> None:
     run_bench(steps, training_steps)
 
 
-COMMANDS = {
+COMMANDS: dict[str, Callable[..., None]] = {
     "train": train,
     "evaluate": evaluate,
     "study": study,
@@ -209,11 +212,12 @@ def main(arguments: list[str] | None = None) -> None:
     console = Console(stderr=True)
     try:
         with _hyperparameters():
+            commands = COMMANDS
             if words[:1] == ["train"] and "--config" in words[:-1]:
                 file = Path(words[words.index("--config") + 1])
                 default = parse_config(RunConfig, read_yaml(file), str(file))
-                tyro.cli(train, args=words[1:], prog="simgap train", default=None)
-            tyro.extras.subcommand_cli_from_dict(COMMANDS, prog="simgap", description=__doc__, args=words)
+                commands = {**COMMANDS, "train": partial(train, run=default)}
+            tyro.extras.subcommand_cli_from_dict(commands, prog="simgap", description=__doc__, args=words)
     except Interrupted as stop:
         console.print(f"simgap: {stop}", highlight=False, markup=False, soft_wrap=True)
         sys.exit(130)

@@ -56,9 +56,7 @@ def load_trained(run: Run, domain: str, num_envs: int, num_threads: int = 0) -> 
     return Policy(agent, env, simulation)
 
 
-def evaluate(
-    run: Run, domains: Sequence[str], episodes: int = 50, num_threads: int = 0
-) -> list[Row]:
+def evaluate(run: Run, domains: Sequence[str], episodes: int = 50, num_threads: int = 0) -> list[Row]:
     """Play ``episodes`` whole episodes in each domain with the deterministic policy of the last checkpoint.
 
     Each simulation plays exactly one episode, so short ones are not counted more often than long ones. The
@@ -87,15 +85,13 @@ def evaluate(
 def play_once(policy: Policy) -> list[Row]:
     """One episode in each simulation: ``episode, return, length, terminated, diverged``."""
     count = policy.env.num_envs
-    observations = policy.env.reset()
+    observations: Any = policy.env.reset()
     running = np.ones(count, bool)
     starts = np.ones(count, bool)
     memory: Any = None
     rows: dict[int, Row] = {}
     while running.any():
-        actions, memory = policy.agent.predict(
-            observations, memory, episode_start=starts, deterministic=True
-        )
+        actions, memory = policy.agent.predict(observations, memory, episode_start=starts, deterministic=True)
         observations, _, dones, infos = policy.env.step(actions)
         starts = dones
         for i in np.flatnonzero(dones & running):

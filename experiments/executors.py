@@ -76,10 +76,15 @@ def run_local(
 
 
 def _start(run: Run, domains: Sequence[str], episodes: int) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "experiments.worker", str(run.directory), str(episodes), *domains]
+    command = [
+        sys.executable,
+        "-m",
+        "experiments.worker",
+        str(run.directory),
+        str(episodes),
+        *domains,
+    ]
     # One core a process: more threads than cores make every run slower.
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     with (run.directory / LOG).open("ab") as log:
-        return subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment
-        )
+        return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)

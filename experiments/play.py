@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import imageio_ffmpeg
@@ -105,12 +106,11 @@ def play_live(run: Run, domain: str, seed: int = 0) -> float:
 
 def _roll(policy: Policy, watch: Watch) -> float:
     """Play one episode, calling ``watch(step, return so far)`` before each step until it says no."""
-    observations = policy.env.reset()
-    memory, starts, total, step = None, np.ones(1, bool), 0.0, 0
+    observations: Any = policy.env.reset()
+    memory: Any = None
+    starts, total, step = np.ones(1, bool), 0.0, 0
     while watch(step, total):
-        actions, memory = policy.agent.predict(
-            observations, memory, episode_start=starts, deterministic=True
-        )
+        actions, memory = policy.agent.predict(observations, memory, episode_start=starts, deterministic=True)
         observations, rewards, starts, _ = policy.env.step(actions)
         total += float(rewards[0])
         step += 1

@@ -6,7 +6,14 @@ from types import TracebackType
 from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from experiments.files import read_json_lines
 from experiments.run import Run
@@ -48,7 +55,10 @@ class _Display:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         if self._bar:
             self._bar.stop()
@@ -93,9 +103,7 @@ class StudyProgress(_Display):
     def update(self, active: Sequence[Run], ended: Sequence[Run]) -> None:
         """Show the runs in progress, and how far the study is."""
         over = {run.directory for run in ended}
-        steps = {
-            run.name: run.config.steps if run.directory in over else self._steps(run) for run in self.runs
-        }
+        steps = {run.name: run.config.steps if run.directory in over else self._steps(run) for run in self.runs}
         done = sum(steps.values())
         note = f"{len(ended)}/{len(self.runs)} runs"
         if self._bar:

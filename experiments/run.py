@@ -31,6 +31,7 @@ from experiments.config import RunConfig, parse_config, read_yaml, to_plain, to_
 from experiments.files import read_json, write_json, write_text
 
 RUNS = Path("runs")
+RESULTS = Path("results")
 _PACKAGES = ("simgap", "mujoco", "gymnasium", "stable-baselines3", "sb3-contrib", "torch", "numpy")
 
 
@@ -173,7 +174,16 @@ def _commit() -> str:
     """The source's git commit, with a mark if files differ from it; empty outside a checkout."""
     folder = Path(__file__).parent
     try:
-        command = ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
+        command = [
+            "git",
+            "-C",
+            str(folder),
+            "describe",
+            "--always",
+            "--dirty",
+            "--abbrev=12",
+            "--exclude=*",
+        ]
         return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return ""

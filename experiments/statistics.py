@@ -194,9 +194,7 @@ def _loss(pair: Array, stream: tuple[Any, ...]) -> dict[str, Any]:
     return row | {"gap_low": low, "gap_high": high, "relative_gap": relative}
 
 
-def _gain(
-    pair: Array, baseline: Array, oracle: Array | None, stream: tuple[Any, ...]
-) -> dict[str, Any]:
+def _gain(pair: Array, baseline: Array, oracle: Array | None, stream: tuple[Any, ...]) -> dict[str, Any]:
     samples = [pair[:, 1], baseline[:, 1]]
     low, high = interval(bootstrap(_advantage, samples, _stream(*stream, "won_back")))
     gain = {"won_back": _advantage(*samples), "won_back_low": low, "won_back_high": high}

@@ -16,12 +16,11 @@ from experiments.files import read_json, write_json, write_text
 from experiments.play import record_video
 from experiments.progress import StudyProgress
 from experiments.report import write_report
-from experiments.run import RUNS, Run, create_run, provenance
+from experiments.run import RESULTS, RUNS, Run, create_run, provenance
 from experiments.statistics import read_episodes
 from experiments.train import read_curve
 
 STUDIES = Path(__file__).parent / "studies"
-RESULTS = Path("results")
 
 
 @dataclass(frozen=True)

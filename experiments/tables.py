@@ -118,14 +118,10 @@ def read_table(path: Path, schema: Mapping[str, Column]) -> pd.DataFrame:
             header = next(reader, [])
             if sorted(header) != sorted(schema):
                 found = ",".join(header)[:200] or "nothing"
-                raise ValueError(
-                    f"{path}: line 1 must name the columns {','.join(schema)}; found {found!r}"
-                )
+                raise ValueError(f"{path}: line 1 must name the columns {','.join(schema)}; found {found!r}")
             rows = [_parse(path, reader.line_num, header, fields, schema) for fields in reader]
     except OSError as error:
-        raise ValueError(
-            f"{path}: cannot be read ({error.strerror}); expected a CSV file"
-        ) from error
+        raise ValueError(f"{path}: cannot be read ({error.strerror}); expected a CSV file") from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise ValueError(f"{path}: not a CSV text file in UTF-8 ({error})") from error
     if not rows:
@@ -133,9 +129,7 @@ def read_table(path: Path, schema: Mapping[str, Column]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=header)[list(schema)]
 
 
-def _parse(
-    path: Path, line: int, header: list[str], fields: list[str], schema: Mapping[str, Column]
-) -> list[object]:
+def _parse(path: Path, line: int, header: list[str], fields: list[str], schema: Mapping[str, Column]) -> list[object]:
     if len(fields) != len(header):
         raise ValueError(
             f"{path}: line {line} has {len(fields)} fields where {len(header)} are expected; "
@@ -147,7 +141,5 @@ def _parse(
             values.append(schema[name].parse(text))
         except (ValueError, KeyError):
             accepts = schema[name].accepts
-            raise ValueError(
-                f"{path}: line {line}, column {name}: {text[:60]!r} is not {accepts}"
-            ) from None
+            raise ValueError(f"{path}: line {line}, column {name}: {text[:60]!r} is not {accepts}") from None
     return values

@@ -14,8 +14,8 @@ import pandas as pd
 import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
-from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.logger import KVWriter, Logger, TensorBoardOutputFormat
+from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
 
 import envs
@@ -43,9 +43,7 @@ class Interrupted(Exception):
     """The user asked to stop; the run was saved."""
 
 
-def train(
-    config: RunConfig, root: Path = RUNS, num_threads: int = 0, report: Report | None = None
-) -> Run:
+def train(config: RunConfig, root: Path = RUNS, num_threads: int = 0, report: Report | None = None) -> Run:
     """Train ``config``, or continue it from its last checkpoint, or do nothing when it is done.
 
     Args:
@@ -73,7 +71,13 @@ def train(
         steps = saved["agent"]["attributes"]["num_timesteps"] if saved else 0
         _truncate_metrics(run.metrics, steps)
         agent.set_logger(
-            Logger(None, [MetricsFile(run.metrics), TensorBoardOutputFormat(str(run.directory / "tensorboard"))])
+            Logger(
+                None,
+                [
+                    MetricsFile(run.metrics),
+                    TensorBoardOutputFormat(str(run.directory / "tensorboard")),
+                ],
+            )
         )
         elapsed = 0.0
         if saved:
@@ -83,7 +87,10 @@ def train(
         try:
             with _signals(callback):
                 agent.learn(
-                    config.steps - steps, callback, log_interval=_log_interval(agent), reset_num_timesteps=saved is None
+                    config.steps - steps,
+                    callback,
+                    log_interval=_log_interval(agent),
+                    reset_num_timesteps=saved is None,
                 )
         except torch.OutOfMemoryError as error:
             raise ValueError(f"{run.name}: out of memory on {config.device} ({error})") from None
@@ -108,7 +115,11 @@ def _log_interval(agent: BaseAlgorithm) -> int:
 
 
 def _restore(
-    checkpoint: Path, agent: BaseAlgorithm, env: VecEnv, simulation: envs.BatchedEnv, saved: dict[str, Any]
+    checkpoint: Path,
+    agent: BaseAlgorithm,
+    env: VecEnv,
+    simulation: envs.BatchedEnv,
+    saved: dict[str, Any],
 ) -> None:
     try:
         load_agent_state(agent, saved["agent"])
@@ -124,7 +135,12 @@ class _Progress(BaseCallback):
     """Saves checkpoints between rollouts, reports progress, and stops cleanly when asked to."""
 
     def __init__(
-        self, run: Run, env: VecEnv, simulation: envs.BatchedEnv, elapsed: float, report: Report | None
+        self,
+        run: Run,
+        env: VecEnv,
+        simulation: envs.BatchedEnv,
+        elapsed: float,
+        report: Report | None,
     ) -> None:
         super().__init__()
         self.run, self.env, self.simulation, self.report = run, env, simulation, report
@@ -228,9 +244,7 @@ def read_curve(run: Run) -> pd.DataFrame:
         ValueError: the metrics file is damaged.
     """
     rows = [row for row in read_json_lines(run.metrics) if "rollout/ep_rew_mean" in row]
-    return pd.DataFrame(
-        {"step": [int(r["step"]) for r in rows], "return": [r["rollout/ep_rew_mean"] for r in rows]}
-    )
+    return pd.DataFrame({"step": [int(r["step"]) for r in rows], "return": [r["rollout/ep_rew_mean"] for r in rows]})
 
 
 def _write_learning_curve(run: Run) -> None:

@@ -7,7 +7,14 @@ from randomization.distributions import Uniform
 from randomization.parameters import Draw, parse_draw
 from randomization.uniform import FixedRandomizer
 
-__all__ = ["RANDOMIZERS", "Draw", "FixedRandomizer", "RandomizationConfig", "make_randomizer", "parse_draw"]
+__all__ = [
+    "RANDOMIZERS",
+    "Draw",
+    "FixedRandomizer",
+    "RandomizationConfig",
+    "make_randomizer",
+    "parse_draw",
+]
 
 RANDOMIZERS: dict[str, Callable[[Sequence[Draw], int], FixedRandomizer] | None] = {
     "none": None,
@@ -30,9 +37,7 @@ class RandomizationConfig:
 
     def __post_init__(self) -> None:
         if self.method not in RANDOMIZERS:
-            raise ValueError(
-                f"unknown randomisation {self.method!r}; accepted: {', '.join(RANDOMIZERS)}"
-            )
+            raise ValueError(f"unknown randomisation {self.method!r}; accepted: {', '.join(RANDOMIZERS)}")
         if not 0 <= self.width < 1:
             raise ValueError(f"width is {self.width:g}; it must be at least 0 and below 1")
         if self.draws and self.method == "none":
@@ -49,15 +54,11 @@ class RandomizationConfig:
         return self.method if self.width == default or self.method == "none" else f"{self.method}{self.width:g}"
 
 
-def make_randomizer(
-    config: RandomizationConfig, defaults: Sequence[str], seed: int
-) -> FixedRandomizer | None:
+def make_randomizer(config: RandomizationConfig, defaults: Sequence[str], seed: int) -> FixedRandomizer | None:
     """The randomizer of a configuration; ``defaults`` are the figure's randomised parameters."""
     kind = RANDOMIZERS[config.method]
     if kind is None:
         return None
     spread = Uniform(1 - config.width, 1 + config.width)
-    draws = [parse_draw(text) for text in config.draws] or [
-        Draw(name, "*", spread) for name in defaults
-    ]
+    draws = [parse_draw(text) for text in config.draws] or [Draw(name, "*", spread) for name in defaults]
     return kind(draws, seed)

@@ -53,7 +53,7 @@ class Uniform:
 
     def quantile(self, u: Array) -> Array:
         """Linear between the bounds."""
-        return self.low + u * (self.high - self.low)
+        return np.asarray(self.low + u * (self.high - self.low))
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ class TruncatedNormal:
         """The Gaussian's inverse between the probabilities of the bounds."""
         below, above = ndtr((np.array([self.low, self.high]) - self.mean) / self.std)
         value = self.mean + self.std * ndtri(below + u * (above - below))
-        return np.clip(value, self.low, self.high)
+        return np.asarray(np.clip(value, self.low, self.high))
 
 
 DISTRIBUTIONS: dict[str, type[Uniform | LogUniform | Normal | TruncatedNormal]] = {

@@ -30,7 +30,7 @@ class FixedRandomizer:
         """Smallest and largest operand of each (parameter, operation)."""
         return {(draw.name, draw.operation): draw.distribution.support for draw in self.draws}
 
-    def sample(self, keys: npt.NDArray[np.integer]) -> dict[tuple[str, str], Array]:
+    def sample(self, keys: npt.NDArray[np.int64]) -> dict[tuple[str, str], Array]:
         """Operands ``(n,)`` for ``keys`` ``(n, 2)`` of (environment, episode)."""
         u = np.stack(
             [
@@ -38,10 +38,7 @@ class FixedRandomizer:
                 for env, episode in keys
             ]
         )
-        return {
-            (draw.name, draw.operation): draw.distribution.quantile(u[:, j])
-            for j, draw in enumerate(self.draws)
-        }
+        return {(draw.name, draw.operation): draw.distribution.quantile(u[:, j]) for j, draw in enumerate(self.draws)}
 
     def observe(self, parameters: Mapping[str, Array], returns: Array) -> None:
         """Fixed distributions learn nothing."""

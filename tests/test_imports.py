@@ -129,11 +129,7 @@ def violations(root: Path) -> list[str]:
 def stray_files(root: Path, packages: list[str]) -> list[str]:
     """Python files outside the listed packages and tests/, which an installed simgap would lack."""
     listed = {Path(package.replace(".", "/")) for package in packages}
-    return [
-        str(path)
-        for path in source_files(root)
-        if path.parent not in listed and path.parts[0] != "tests"
-    ]
+    return [str(path) for path in source_files(root) if path.parent not in listed and path.parts[0] != "tests"]
 
 
 @pytest.fixture(scope="module")
@@ -160,9 +156,7 @@ def test_every_module_is_in_a_listed_package(packaging: dict[str, Any]) -> None:
 
 def test_data_files_are_packaged(packaging: dict[str, Any]) -> None:
     packaged = [
-        f"{package}/{pattern}"
-        for package, patterns in packaging["package-data"].items()
-        for pattern in patterns
+        f"{package}/{pattern}" for package, patterns in packaging["package-data"].items() for pattern in patterns
     ]
     data = [path.as_posix() for path in source_files(ROOT, DATA_SUFFIXES) if path.parts[0] in HOUSE]
     assert [path for path in data if not any(fnmatch.fnmatch(path, p) for p in packaged)] == []

@@ -38,9 +38,7 @@ def curves(seeds: int = 3) -> pd.DataFrame:
 
 def texts(figure: Figure) -> str:
     found = [text.get_text() for axes in figure.axes for text in axes.texts]
-    found += [
-        axes.get_xlabel() + axes.get_ylabel() + axes.get_title("left") for axes in figure.axes
-    ]
+    found += [axes.get_xlabel() + axes.get_ylabel() + axes.get_title("left") for axes in figure.axes]
     found += [text.get_text() for legend in figure.legends for text in legend.get_texts()]
     return "\n".join([*found, figure.get_supylabel()])
 

@@ -227,9 +227,7 @@ def test_missing_seeds_are_named(tmp_path: Path) -> None:
         ("curves.csv", "\x00", r"curves\.csv: "),
     ],
 )
-def test_bad_input_is_one_line_and_writes_nothing(
-    tmp_path: Path, name: str, content: str | None, message: str
-) -> None:
+def test_bad_input_is_one_line_and_writes_nothing(tmp_path: Path, name: str, content: str | None, message: str) -> None:
     write_study(tmp_path)
     (tmp_path / name).unlink()
     if content is not None:

@@ -52,9 +52,7 @@ def three_cells() -> pd.DataFrame:
         [
             cell({"source": [100, 110, 120, 130], "target": [40, 50, 60, 70]}),
             cell({"source": [95, 96, 97, 98], "target": [85, 86, 87, 88]}, randomization="uniform"),
-            cell(
-                {"source": [20, 21, 22, 23], "target": [104, 105, 106, 105]}, train_domain="target"
-            ),
+            cell({"source": [20, 21, 22, 23], "target": [104, 105, 106, 105]}, train_domain="target"),
         ],
         ignore_index=True,
     )

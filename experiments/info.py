@@ -1,0 +1,90 @@
+"""What the terminal shows of runs and studies."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+
+from experiments import report_tables
+from experiments.checkpoints import list_checkpoints
+from experiments.config import read_yaml, to_yaml
+from experiments.files import read_json
+from experiments.run import Run
+from experiments.statistics import gaps, read_episodes, summarize
+from experiments.train import read_curve
+
+
+def print_runs(runs: Sequence[Run]) -> None:
+    """Everything about one run, or a table of several."""
+    console = Console()
+    if len(runs) == 1:
+        console.print(to_yaml(runs[0].config), highlight=False, markup=False)
+    table = _table(["run", "state", "steps", "wall clock", "steps/s", "training return", "horizon"])
+    for run in runs:
+        table.add_row(f"{run.config.study}/{run.name}", *_progress(run), f"{run.config.horizon} steps")
+    console.print(table)
+    if len(runs) == 1:
+        for key, value in read_json(runs[0].directory / "provenance.json")["starts"][-1].items():
+            console.print(f"{key}: {value}", highlight=False, markup=False)
+    judged = [run for run in runs if run.episodes.exists()]
+    if judged:
+        print_returns(judged)
+
+
+def _progress(run: Run) -> list[str]:
+    curve = read_curve(run)
+    recent = f"{curve['return'].iloc[-1]:.0f}" if len(curve) else "-"
+    if run.done:
+        result = run.result()
+        speed = result["steps"] / result["wall_s"]
+        return [
+            "done",
+            f"{result['steps']:,}",
+            f"{result['wall_s']:.0f} s",
+            f"{speed:,.0f}",
+            recent,
+        ]
+    checkpoints = list_checkpoints(run.checkpoints)
+    steps = int(checkpoints[-1].name) if checkpoints else 0
+    return ["unfinished", f"{steps:,} of {run.config.steps:,}", "-", "-", recent]
+
+
+def print_returns(runs: Sequence[Run]) -> None:
+    """Returns of runs in the domains that they have been evaluated in."""
+    episodes = pd.concat([read_episodes(run.episodes) for run in runs])
+    _print(report_tables.levels_table(summarize(episodes)), _returns_title(episodes))
+
+
+def print_study(directory: Path) -> None:
+    """The main table of a study: the gap, or the returns where there is none."""
+    study = read_yaml(directory / "study.yaml")
+    episodes = read_episodes(directory / "episodes.csv")
+    summary = summarize(episodes)
+    table = report_tables.gap_table(study, summary, gaps(episodes, study["source"], study["target"]))
+    _print(table or report_tables.levels_table(summary), _returns_title(episodes))
+
+
+def _returns_title(episodes: pd.DataFrame) -> str:
+    horizons = " and ".join(str(h) for h in sorted(set(episodes["horizon"])))
+    return f"return per episode of {horizons} steps: IQM over seeds (95 % interval)"
+
+
+def _print(data: report_tables.Table, title: str) -> None:
+    table = _table(data["columns"], title)
+    for row in data["rows"]:
+        cells = [cell if isinstance(cell, str) else _with_note(*cell) for cell in row]
+        table.add_row(*cells)
+    Console().print(table)
+
+
+def _with_note(value: str, note: str) -> str:
+    return f"{value} ({note})" if note else value
+
+
+def _table(columns: Sequence[str], title: str | None = None) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold")
+    for number, column in enumerate(columns):
+        table.add_column(column, justify="left" if number == 0 else "right", overflow="fold")
+    return table
