@@ -1,8 +1,10 @@
 """The ``simgap`` command."""
 
+import contextlib
+import io
 import sys
 from collections.abc import Callable
-from functools import partial
+from functools import partial, wraps
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -204,27 +206,63 @@ def _hyperparameters() -> tyro.constructors.ConstructorRegistry:
     return registry
 
 
+def _deferred(command: Callable[..., None]) -> Callable[..., Callable[[], None]]:
+    """``command`` as tyro sees it, but only noted instead of carried out."""
+
+    @wraps(command)
+    def note(*args: Any, **options: Any) -> Callable[[], None]:
+        return partial(command, *args, **options)
+
+    return note
+
+
+def _parse(words: list[str]) -> Callable[[], None]:
+    """What the words ask for, ready to be called.
+
+    Raises:
+        ValueError: one line: what cannot be read, instead of tyro's box.
+    """
+    commands = dict(COMMANDS)
+    if words[:1] == ["train"] and "--config" in words[:-1]:
+        file = Path(words[words.index("--config") + 1])
+        commands["train"] = partial(train, run=parse_config(RunConfig, read_yaml(file), str(file)))
+    boxes = io.StringIO()
+    try:
+        with _hyperparameters(), contextlib.redirect_stderr(boxes):
+            action: Callable[[], None] = tyro.extras.subcommand_cli_from_dict(
+                {name: _deferred(command) for name, command in commands.items()},
+                prog="simgap",
+                description="Measure the sim-to-real gap of learned locomotion policies, and close it.",
+                args=words,
+            )
+    except SystemExit as stop:
+        if not stop.code:
+            raise
+        lines = [line.strip("│ ") for line in boxes.getvalue().splitlines() if line.startswith("│")]
+        text = " ".join(line for line in lines if line.strip("─"))
+        text = text.split(" For full helptext")[0].removeprefix("Error parsing __tyro-dummy-inner__.run.")
+        raise ValueError(f"{text} (see simgap {' '.join([*words[:1], '--help'])})") from None
+    return action
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Run ``simgap`` and exit: 0 when all went well, 1 on an error, 2 on bad input, 130 when interrupted."""
     from experiments.train import Interrupted
 
     words = [ALIASES.get(word, word) for word in (sys.argv[1:] if arguments is None else arguments)]
     console = Console(stderr=True)
+
+    def complain(text: str) -> None:
+        console.print(f"simgap: {text}", highlight=False, markup=False, soft_wrap=True)
+
     try:
-        with _hyperparameters():
-            commands = COMMANDS
-            if words[:1] == ["train"] and "--config" in words[:-1]:
-                file = Path(words[words.index("--config") + 1])
-                default = parse_config(RunConfig, read_yaml(file), str(file))
-                commands = {**COMMANDS, "train": partial(train, run=default)}
-            tyro.extras.subcommand_cli_from_dict(commands, prog="simgap", description=__doc__, args=words)
+        _parse(words)()
     except Interrupted as stop:
-        console.print(f"simgap: {stop}", highlight=False, markup=False, soft_wrap=True)
+        complain(str(stop))
         sys.exit(130)
     except KeyboardInterrupt:
-        console.print("simgap: interrupted; the same command continues", highlight=False)
+        complain("interrupted; the same command continues")
         sys.exit(130)
     except (ValueError, OSError, RuntimeError) as error:
-        message = " ".join(str(error).split())
-        console.print(f"simgap: error: {message}", highlight=False, markup=False, soft_wrap=True)
+        complain(f"error: {' '.join(str(error).split())}")
         sys.exit(2 if isinstance(error, ValueError) else 1)
