@@ -1,0 +1,1 @@
+"""Speed comparisons that print ratios; never timed tests."""

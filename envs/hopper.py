@@ -64,9 +64,11 @@ class Hopper:
         speed = (after["qpos"][:, X] - before["qpos"][:, X]) / dt
         forward = self.forward_reward_weight * speed
         survive = ~self.terminated(after) * self.healthy_reward
-        # Gymnasium sums the squares in the action's own precision before it multiplies.
-        squares = np.sum(np.square(action), axis=1).astype(np.float64)
-        control = self.control_cost_weight * squares
+        # Gymnasium sums the squares in the action's own precision, then multiplies by a Python number: for float32
+        # actions that is a float64 under NumPy 1 and a float32 from NumPy 2 on.
+        precision = (1.0 * action.dtype.type(1)).dtype
+        squares = np.sum(np.square(action), axis=1).astype(precision)
+        control = (self.control_cost_weight * squares).astype(np.float64)
         terms = {"reward_forward": forward, "reward_survive": survive, "reward_ctrl": -control}
         return forward + survive - control, terms
 

@@ -41,11 +41,10 @@ def record_video(run: Run, domain: str, path: Path, seed: int = 0) -> Path:
         if step % stride == 0:
             frame = simulation.get_images()[0]
             assert frame is not None
-            speed = (total / step - 1) if step else 0.0
             lines = (
                 f"{run.config.figure}, trained in {run.config.domain} ({run.config.randomization.label})",
                 f"acting in {domain}",
-                f"step {step:4d} of {run.config.horizon}   return {total:5.0f}   {speed:4.1f} m/s",
+                f"step {step:4d} of {run.config.horizon}   return {total:5.0f}",
             )
             frames.append(_caption(frame, lines))
         return True
