@@ -3,6 +3,7 @@
 import difflib
 import importlib
 import inspect
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -105,6 +106,21 @@ _RESERVED = (
     "tensorboard_log",
     "_init_setup_model",
 )
+# What SB3 would accept and then fail on late, run for ever on, or learn nothing from.
+_SMALLEST_INTEGER = {
+    "n_steps": 1,
+    "batch_size": 1,
+    "n_epochs": 1,
+    "buffer_size": 1,
+    "learning_starts": 0,
+    "train_freq": 1,
+    "gradient_steps": 1,
+    "target_update_interval": 1,
+    "stats_window_size": 1,
+}
+_ABOVE_ZERO = ("learning_rate", "clip_range", "clip_range_vf", "max_grad_norm", "target_kl")
+_UP_TO_ONE = ("gamma", "gae_lambda", "tau")
+_OR_ELSE = {"gradient_steps": -1, "clip_range_vf": None, "target_kl": None}
 _SCHEDULE = re.compile(r"^linear\(\s*([^,()]+)\s*,\s*([^,()]+)\s*\)$")
 
 
@@ -151,19 +167,23 @@ def construct(hyperparameters: Mapping[str, Any]) -> dict[str, Any]:
     """Arguments for the algorithm: schedules and activation functions built from their names.
 
     Raises:
-        ValueError: a schedule or an activation function cannot be read, a number is not finite.
+        ValueError: a schedule or an activation function cannot be read, a value is impossible.
     """
     arguments: dict[str, Any] = {}
     for key, value in hyperparameters.items():
         arguments[key] = value
-        if isinstance(value, float) and not abs(value) < float("inf"):
-            raise ValueError(f"hyperparameter {key} is {value}; it must be finite")
         if isinstance(value, str) and key in ("learning_rate", "clip_range", "clip_range_vf"):
             match = _SCHEDULE.match(value.strip())
             try:
-                arguments[key] = LinearSchedule(float(match[1]), float(match[2]), 1.0) if match else float(value)
+                numbers = [float(number) for number in (match.groups() if match else (value,))]
             except ValueError:
                 raise ValueError(f"cannot read {key} {value!r}; accepted: a number, or linear(start, end)") from None
+            arguments[key] = LinearSchedule(numbers[0], numbers[1], 1.0) if match else numbers[0]
+            for number in numbers:
+                if match is None or number != 0:  # a schedule may start or end at 0
+                    _check_number(key, number)
+        else:
+            _check_number(key, value)
         if key == "policy_kwargs":
             if not isinstance(value, Mapping):
                 raise ValueError(f"policy_kwargs is {value!r}; it must be a mapping such as {{net_arch: [64, 64]}}")
@@ -174,3 +194,24 @@ def construct(hyperparameters: Mapping[str, Any]) -> dict[str, Any]:
             if "activation_fn" in value:
                 arguments[key]["activation_fn"] = _ACTIVATIONS[activation]
     return arguments
+
+
+def _check_number(key: str, value: Any) -> None:
+    """Raise ``ValueError`` unless hyperparameter ``key`` may have this ``value``."""
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"hyperparameter {key} is {value}; it must be finite")
+    number = float(value) if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
+    if key in _OR_ELSE and value == _OR_ELSE[key]:
+        return
+    if key in _SMALLEST_INTEGER:
+        low = _SMALLEST_INTEGER[key]
+        accepted, sound = f"an integer of {low} or more", isinstance(value, int) and number >= low
+    elif key in _ABOVE_ZERO:
+        accepted, sound = "a number above 0", number > 0
+    elif key in _UP_TO_ONE:
+        accepted, sound = "a number from 0 to 1", 0 <= number <= 1
+    else:
+        return
+    if not sound:
+        other = f", or {_OR_ELSE[key]}" if key in _OR_ELSE else ""
+        raise ValueError(f"hyperparameter {key} is {value!r}; it must be {accepted}{other}")

@@ -14,6 +14,9 @@ def fold_normalizer(agent: BaseAlgorithm, normalizer: Normalizer) -> None:
 
     A layer ``W (x - m) / s + b`` equals ``(W / s) x + (b - W m / s)``. The normaliser's clipping lies far
     beyond what is ever observed and is left out.
+
+    Raises:
+        ValueError: a network has no layer that could take this.
     """
     if not normalizer.norm_obs:
         return
@@ -21,7 +24,7 @@ def fold_normalizer(agent: BaseAlgorithm, normalizer: Normalizer) -> None:
     mean = torch.as_tensor(moments.mean, dtype=torch.float64)
     scale = torch.as_tensor(np.sqrt(moments.var + normalizer.epsilon))
     with torch.no_grad():
-        for weight, bias in _first_layers(agent.policy):
+        for weight, bias in list(_first_layers(agent.policy)):
             # Critics take the action behind the observation; those columns stay.
             columns = weight[:, : len(mean)].double() / scale
             bias.copy_(bias.double() - columns @ mean)
@@ -42,8 +45,12 @@ def _first_layers(policy: torch.nn.Module) -> Iterator[tuple[torch.Tensor, torch
     for name in recurrent:
         yield parameters[f"{name}.weight_ih_l0"], parameters[f"{name}.bias_ih_l0"]
     if recurrent:
+        if isinstance(policy.critic, torch.nn.Linear):  # a critic without an LSTM of its own
+            yield policy.critic.weight, policy.critic.bias
         return
     for name, module in policy.named_modules():
+        if name in containers and isinstance(module, torch.nn.Sequential) and len(module) == 0:
+            raise ValueError(f"{name} has no layer to fold the normaliser into; accepted: 1 or more in net_arch")
         first = name.endswith(".0") and any(name.startswith(container) for container in containers)
         if first and isinstance(module, torch.nn.Linear):
             yield module.weight, module.bias

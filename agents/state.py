@@ -26,10 +26,14 @@ _ATTRIBUTES = (
 
 
 def agent_state(agent: BaseAlgorithm) -> State:
-    """Networks, optimisers, counters, random generators, pending log values and the replay buffer."""
+    """Networks, optimisers, counters, random generators, pending log values and the replay buffer.
+
+    Tensors and arrays are the agent's own, not copies: write or copy the state before learning goes on.
+    """
     state: State = {
         "algorithm": type(agent).__name__,
         "parameters": agent.get_parameters(),
+        "variables": {name: getattr(agent, name) for name in _variables(agent)},
         "attributes": {name: getattr(agent, name) for name in _ATTRIBUTES},
         "episodes": list(agent.ep_info_buffer or ()),
         "log": dict(agent.logger.name_to_value),
@@ -67,6 +71,8 @@ def load_agent_state(agent: BaseAlgorithm, state: State) -> None:
         agent.set_parameters(state["parameters"], exact_match=True, device=agent.device)
     except (RuntimeError, ValueError, KeyError) as error:
         raise ValueError(f"does not fit this agent: {_first_line(error)}") from error
+    for name in _variables(agent):
+        getattr(agent, name).data.copy_(state["variables"][name])
     for name, value in state["attributes"].items():
         setattr(agent, name, value)
     agent.ep_info_buffer = deque(state["episodes"], maxlen=agent._stats_window_size)
@@ -106,6 +112,11 @@ def load_policy(agent: BaseAlgorithm, state: State) -> None:
         agent.policy.load_state_dict(state["policy"])
     except RuntimeError as error:
         raise ValueError(f"does not fit this agent: {_first_line(error)}") from error
+
+
+def _variables(agent: BaseAlgorithm) -> list[str]:
+    """Tensors beside the networks: SAC's and TQC's entropy coefficient."""
+    return agent._get_torch_save_params()[1]
 
 
 def _check_algorithm(agent: BaseAlgorithm, state: State) -> None:

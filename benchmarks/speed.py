@@ -5,9 +5,10 @@ own ratios, so that a machine that is slower for a while does not favour anyone.
 """
 
 import contextlib
+import os
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,32 +20,35 @@ from rich.progress import track
 from stable_baselines3 import PPO
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.env_util import make_vec_env
-from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv
+from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv
 
 import envs
-from agents import make_agent, normalize
 from benchmarks.memory import training_memory
-from benchmarks.timing import Row, Stopwatch, ratio, table
+from benchmarks.timing import Row, ratio, table
+from benchmarks.training import Learner, our_training, training_shares, training_speeds
 from experiments.config import RunConfig
 from experiments.run import provenance
-from pipelines import PIPELINES
 
 REPEATS = 7
 SIZES = (8, 16, 64, 256)
 SB3_SIZE = 8  # environments of DummyVecEnv and SubprocVecEnv
 ENVPOOL_SIZES = (8, 64)
 TRAINING_ENVS = 64
+IDLE_LOAD = 0.5  # average number of running processes over the last minute
 ENVPOOL_MISSING = "not installed: pip install envpool"
 
-NOTES = f"""Environments: Hopper, random float32 actions drawn beforehand, with rewards, ends of episodes and resets.
-A step is one of one environment. BatchedEnv, EnvPool and Batch use one thread a core, SubprocVecEnv one process an
-environment. EnvPool spends a call on each reset, which counts as a step here, in its favour. Bare Batch.step, in the
-same Batch, repeats the very states and actions of BatchedEnv (checked bit for bit); where an episode ended the next
-start is written in with the clock stopped, so that the difference is all that BatchedEnv adds.
-Training: both on the CPU and on the nominal Hopper with 1000 steps. Ours as `simgap train` sets it up ({TRAINING_ENVS}
-environments, one torch thread, all cores for physics), without writing files; SB3 with its defaults throughout
-(1 environment, torch's own choice of threads).
-Memory: `simgap train` with {TRAINING_ENVS} environments and uniform randomisation."""
+NOTES = (
+    "Environments: Hopper, random float32 actions drawn beforehand, with rewards, ends of episodes and resets; steps "
+    "of all environments together. BatchedEnv, EnvPool and Batch use one thread a core, SubprocVecEnv one process an "
+    "environment. EnvPool spends a call on each reset, which counts as a step here, in its favour.",
+    "Bare Batch.step, in the same Batch, repeats the very states and actions of BatchedEnv (checked bit for bit); "
+    "where an episode ended the next start is written in with the clock stopped, so the difference is all that "
+    "BatchedEnv adds.",
+    "Training: nominal Hopper, 1000 steps, on the CPU. Ours as `simgap train` sets it up, one torch thread and all "
+    "cores for physics, without writing files; SB3 with its defaults and one environment. SB3's own choice of torch "
+    "threads, the first shown, suffers much from other load; one thread is shown beside it.",
+    f"Memory: `simgap train` with {TRAINING_ENVS} environments and uniform randomisation, in a process of its own.",
+)
 
 Actions = npt.NDArray[np.floating[Any]]
 
@@ -161,66 +165,25 @@ def environment_rows(speeds: Mapping[str, Sequence[float]]) -> tuple[list[Row], 
             ratios.append(Row(f"{ours} / {theirs}", (), "×", 1.2, note=ENVPOOL_MISSING))
     for size in SIZES:
         ours, theirs = f"BatchedEnv ×{size}", f"bare Batch.step ×{size}"
-        ratios.append(ratio(f"{ours} / {theirs}", speeds[ours], speeds[theirs], 90, "%"))
+        ratios.append(ratio(f"BatchedEnv / {theirs}", speeds[ours], speeds[theirs], 90, "%"))
     return rows, ratios
 
 
-def our_training(config: RunConfig, threads: int) -> tuple[BaseAlgorithm, VecEnv, envs.BatchedEnv]:
-    """Agent, its environment and the simulation below, put together as in experiments.train."""
-    config = config.resolved()
-    simulation = config.make_env(config.num_envs, threads)
-    env = normalize(config.agent, PIPELINES[config.pipeline]().wrap(simulation), training=True)
-    return make_agent(config.agent, env, config.seed, config.device), env, simulation
-
-
-def learning_speed(agent: BaseAlgorithm, steps: int, torch_threads: int) -> float:
-    """Steps per second while ``agent`` learns on for at least ``steps``, in whole updates."""
-    with _torch_threads(torch_threads):
-        before, began = agent.num_timesteps, time.perf_counter()
-        agent.learn(steps, reset_num_timesteps=False)
-        return (agent.num_timesteps - before) / (time.perf_counter() - began)
-
-
-def training_speeds(
-    ours: BaseAlgorithm, plain: BaseAlgorithm, steps: int, repeats: int = REPEATS
-) -> tuple[list[float], list[float]]:
-    """Steps per second of both in each repeat; all repeats together take ``steps`` steps, or whole updates."""
-    speeds: tuple[list[float], list[float]] = ([], [])
-    for repeat in track(range(repeats + 1), "training"):
-        for agent, torch_threads, into in ((ours, 1, speeds[0]), (plain, torch.get_num_threads(), speeds[1])):
-            # The first is the warm-up: one rollout and its update.
-            speed = learning_speed(agent, max(steps // repeats, 1) if repeat else 1, torch_threads)
-            if repeat:
-                into.append(speed)
-    return speeds
-
-
-def training_shares(agent: BaseAlgorithm, env: VecEnv, simulation: envs.BatchedEnv, steps: int) -> list[Row]:
-    """Where the time of our training goes; the timers stay in ``agent``, which is of no more use afterwards."""
-    watch = Stopwatch()
-    parts = [
-        (simulation.batch, "step", "physics (Batch.step)"),
-        (simulation, "step_async", "environment (observation, reward, resets)"),
-        (simulation, "step_wait", "environment (observation, reward, resets)"),
-        (agent.policy, "forward", "policy, acting"),
-        (agent, "train", "policy, update"),
-    ]
-    if env is not simulation:
-        parts.append((env, "step_wait", "normalisation"))
-    for owner, method, name in parts:
-        setattr(owner, method, watch.part(name, getattr(owner, method)))
-    watch.part("other (rollout buffer, advantages, logging)", learning_speed)(agent, steps, torch_threads=1)
-    return [row for row in watch.shares() if row.name != "other"]
-
-
-@contextlib.contextmanager
-def _torch_threads(count: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+def training_rows(ours: BaseAlgorithm, steps: int) -> list[Row]:
+    """Our learning next to SB3's, which needs more time for fewer steps and is given a quarter of them."""
+    default = torch.get_num_threads()
+    learners = [Learner(f"simgap PPO ×{TRAINING_ENVS}", ours, 1, -(-steps // REPEATS))]
+    for threads in sorted({default, 1}, reverse=True):
+        name = f"SB3 PPO, torch threads {threads}"
+        plain = PPO("MlpPolicy", "Hopper-v5", device="cpu", seed=0)
+        learners.append(Learner(name, plain, threads, -(-steps // (4 * REPEATS))))
+    speeds = training_speeds(learners, REPEATS)
+    rows = [Row(name, tuple(values), "steps/s") for name, values in speeds.items()]
+    first, *others = rows
+    for other in others:
+        goal = 6.0 if other is others[0] else None  # against SB3 as it comes
+        rows.append(ratio(f"simgap / {other.name}", first.values, other.values, goal))
+    return rows
 
 
 def main(steps: int = 400, training_steps: int = 200_000) -> None:
@@ -228,7 +191,7 @@ def main(steps: int = 400, training_steps: int = 200_000) -> None:
 
     Args:
         steps: calls of ``step`` per measurement of an environment.
-        training_steps: environment steps, or whole updates, per measurement of training.
+        training_steps: environment steps, rounded up to whole updates, over all repeats of training.
 
     Raises:
         ValueError: a count is below 1.
@@ -240,24 +203,19 @@ def main(steps: int = 400, training_steps: int = 200_000) -> None:
     facts = provenance()
     cores: int = facts["cores"]
     versions = ", ".join(f"{name} {version}" for name, version in facts["versions"].items())
+    load = os.getloadavg()[0]
     console.print(f"{facts['cpu']}, {cores} cores, {facts['machine']}\nPython {facts['python']}, {versions}")
+    console.print(f"{facts['started']}, commit {facts['commit'] or 'unknown'}, load before: {load:.1f}")
+    if load > IDLE_LOAD:
+        console.print("Other programs are running, so neither speeds nor ratios can be relied on.", style="bold")
 
     rows, ratios = environment_rows(environment_speeds(steps, cores))
     console.print(table("Environments", rows), table(f"Ratios of environments, {REPEATS} repeats", ratios))
 
-    config = RunConfig(domain="nominal", horizon=1000, num_envs=TRAINING_ENVS)
-    agent, env, simulation = our_training(config, cores)
-    plain = PPO("MlpPolicy", "Hopper-v5", device="cpu", seed=0)
-    ours, theirs = training_speeds(agent, plain, training_steps)
-    training = [
-        Row(f"simgap PPO ×{TRAINING_ENVS}", tuple(ours), "steps/s"),
-        Row("SB3 PPO, defaults", tuple(theirs), "steps/s"),
-        ratio("simgap PPO / SB3 PPO", ours, theirs, 6),
-    ]
-    console.print(table("Training", training))
-    shares = training_shares(agent, env, simulation, training_steps)
-    console.print(table("Where our training time goes", shares))
+    ours = our_training(RunConfig(domain="nominal", horizon=1000, num_envs=TRAINING_ENVS), cores)
+    console.print(table("Training", training_rows(ours[0], training_steps)))
+    console.print(table("Where our training time goes", training_shares(ours, training_steps)))
 
-    memory = Row("peak memory of training", (training_memory(TRAINING_ENVS, training_steps, cores),), "GB", 1, True)
-    console.print(table("Memory", [memory]))
-    console.print(NOTES)
+    peak = training_memory(TRAINING_ENVS, training_steps, cores)
+    console.print(table("Memory", [Row("peak of a training process", (peak,), "GB", 1, at_most=True)]))
+    console.print(*NOTES, sep="\n")

@@ -51,7 +51,7 @@ class Row:
         return self.name, value, span, verdict
 
 
-def ratio(name: str, ours: Sequence[float], theirs: Sequence[float], goal: float, unit: str = "×") -> Row:
+def ratio(name: str, ours: Sequence[float], theirs: Sequence[float], goal: float | None, unit: str = "×") -> Row:
     """Ours over theirs, repeat by repeat, so that a machine that slows down for a while slows both."""
     scale = 100.0 if unit == "%" else 1.0
     return Row(name, tuple(scale * a / b for a, b in zip(ours, theirs, strict=True)), unit, goal)
@@ -60,22 +60,21 @@ def ratio(name: str, ours: Sequence[float], theirs: Sequence[float], goal: float
 def table(title: str, rows: Sequence[Row]) -> Table:
     """The rows as a table."""
     result = Table(title=title, title_justify="left")
-    for column in ("", "median", "min–max"):
-        result.add_column(column, justify="right" if column else "left")
-    if any(row.goal is not None for row in rows):
-        result.add_column("goal")
+    for column in ("", "median", "min–max", "goal"):
+        result.add_column(column, justify="right" if column.startswith("m") else "left")
     for row in rows:
-        result.add_row(*row.cells()[: len(result.columns)])
+        result.add_row(*row.cells())
     return result
 
 
 class Stopwatch:
     """Splits wall-clock time among named parts; time in a part called from another counts for the inner one."""
 
-    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
+    def __init__(self, rest: str, clock: Callable[[], float] = time.perf_counter) -> None:
+        """``rest`` names the time outside every part."""
         self.seconds: defaultdict[str, float] = defaultdict(float)
         self._clock = clock
-        self._inside = ["other"]
+        self._inside = [rest]
         self._since = clock()
 
     def part(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -93,7 +92,7 @@ class Stopwatch:
         return timed
 
     def shares(self) -> list[Row]:
-        """Percentage of each part, and of ``other``, since the stopwatch was made; largest first."""
+        """Percentage of each part, and of the rest, since the stopwatch was made; largest first."""
         self._switch()
         total = sum(self.seconds.values())
         parts = sorted(self.seconds.items(), key=lambda part: -part[1])

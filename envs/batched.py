@@ -74,6 +74,7 @@ class BatchedEnv(VecEnv):
         self.model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_AUTORESET
         self.batch = Batch(self.model, num_envs, num_threads)
         self._state = {name: self.batch.bind(name) for name in task.fields}
+        self._initial_state = self.batch.state[0].copy()
         self._qpos, self._qvel = self.batch.bind("qpos"), self.batch.bind("qvel")
         self._ctrl = self.batch.bind("ctrl")
         self._parameters = physical_parameters(self.model)
@@ -130,7 +131,7 @@ class BatchedEnv(VecEnv):
                 for (name, operation), operands in self.randomizer.sample(keys).items()
             }
             self._set_parameters(ids, drawn)
-        self.batch.reset(ids, stage=mujoco.mjtStage.mjSTAGE_NONE.value)
+        self.batch.state[ids] = self._initial_state
         for i in ids:
             self._qpos[i], self._qvel[i] = self.task.reset(self._rngs[i], self.model.qpos0)
         self.batch.forward(ids)
@@ -158,15 +159,15 @@ class BatchedEnv(VecEnv):
         self._ctrl[:] = self._actions
         self.batch.step(nstep=self.task.frame_skip)
         self._elapsed += 1
-        diverged = ~((np.abs(self._qpos) < DIVERGED).all(axis=1) & (np.abs(self._qvel) < DIVERGED).all(axis=1))
-        if diverged.any():
-            for name, field in self._state.items():
-                field[diverged] = before[name][diverged]
+        diverged = self._diverged()
+        for name, field in self._state.items():
+            field[diverged] = before[name][diverged]
         observations = self.task.observe(self._state)
-        rewards, self.terms = self.task.reward(before, self._state, self._actions, self.dt)
+        terminated = self.task.terminated(self._state)
+        rewards, self.terms = self.task.reward(before, self._state, self._actions, terminated, self.dt)
         rewards[diverged] = 0.0
         self._returns += rewards
-        terminated = self.task.terminated(self._state) | diverged
+        terminated[diverged] = True
         truncated = (self._elapsed >= self.horizon) & ~terminated
         dones = terminated | truncated
         infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
@@ -177,15 +178,22 @@ class BatchedEnv(VecEnv):
                     "terminal_observation": observations[i].copy(),
                     "TimeLimit.truncated": bool(truncated[i]),
                     "episode": {"r": float(self._returns[i]), "l": int(self._elapsed[i])},
-                    "diverged": bool(diverged[i]),
+                    "diverged": bool((diverged == i).any()),
                 }
-            self.diverged_episodes += int(diverged.sum())
+            self.diverged_episodes += len(diverged)
             if self.randomizer is not None:
                 finished = {name: value[ids] for name, value in self.parameters.items()}
                 self.randomizer.observe(finished, self._returns[ids])
             self._start(ids)
             observations[ids] = self.task.observe({k: v[ids] for k, v in self._state.items()})
         return observations, rewards, dones, infos
+
+    def _diverged(self) -> npt.NDArray[np.intp]:
+        """Indices of the simulations whose state is not a number or beyond all bounds."""
+        moving = (self._qpos, self._qvel)
+        if all(np.abs(field).max() < DIVERGED for field in moving):  # false for NaN too
+            return np.empty(0, np.intp)
+        return np.flatnonzero(~np.all([(np.abs(field) < DIVERGED).all(axis=1) for field in moving], axis=0))
 
     def state_dict(self) -> dict[str, Any]:
         """Everything needed to continue as if never interrupted: arrays and plain values."""

@@ -58,12 +58,17 @@ class Hopper:
         return np.concatenate((state["qpos"][:, Z:], velocities), axis=1)
 
     def reward(
-        self, before: State, after: State, action: npt.NDArray[np.floating[Any]], dt: float
+        self,
+        before: State,
+        after: State,
+        action: npt.NDArray[np.floating[Any]],
+        terminated: npt.NDArray[np.bool_],
+        dt: float,
     ) -> tuple[Array, dict[str, Array]]:
         """Forward speed + upright bonus − control cost, with each term."""
         speed = (after["qpos"][:, X] - before["qpos"][:, X]) / dt
         forward = self.forward_reward_weight * speed
-        survive = ~self.terminated(after) * self.healthy_reward
+        survive = ~terminated * self.healthy_reward
         # Gymnasium sums the squares in the action's own precision, then multiplies by a Python number: for float32
         # actions that is a float64 under NumPy 1 and a float32 from NumPy 2 on.
         precision = (1.0 * action.dtype.type(1)).dtype

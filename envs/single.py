@@ -71,9 +71,10 @@ class SingleEnv(gymnasium.Env[Array, npt.NDArray[np.float32]]):
         moving = np.concatenate((self.data.qpos, self.data.qvel))
         diverged = not bool((np.abs(moving) < DIVERGED).all())
         after = before if diverged else self._state()
-        rewards, terms = self.task.reward(before, after, np.asarray(action)[None], self.dt)
+        failed = self.task.terminated(after)
+        rewards, terms = self.task.reward(before, after, np.asarray(action)[None], failed, self.dt)
         reward = 0.0 if diverged else float(rewards[0])
-        terminated = diverged or bool(self.task.terminated(after)[0])
+        terminated = diverged or bool(failed[0])
         truncated = self._elapsed >= self.horizon and not terminated
         info: dict[str, Any] = {name: float(term[0]) for name, term in terms.items()}
         info["diverged"] = diverged

@@ -62,9 +62,17 @@ class Task(Protocol):
         ...
 
     def reward(
-        self, before: State, after: State, action: npt.NDArray[np.floating[Any]], dt: float
+        self,
+        before: State,
+        after: State,
+        action: npt.NDArray[np.floating[Any]],
+        terminated: npt.NDArray[np.bool_],
+        dt: float,
     ) -> tuple[Array, dict[str, Array]]:
-        """Rewards ``(n,)`` of one step of ``dt`` seconds, and the named terms they are the sum of."""
+        """Rewards ``(n,)`` of one step of ``dt`` seconds, and the named terms they are the sum of.
+
+        ``terminated`` is what :meth:`terminated` says of ``after``.
+        """
         ...
 
     def terminated(self, state: State) -> npt.NDArray[np.bool_]:

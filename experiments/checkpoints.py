@@ -73,11 +73,16 @@ def save_checkpoint(folder: Path, step: int, sections: dict[str, Any]) -> Path:
             tensors: dict[str, np.ndarray[Any, Any]] = {}
             data = pack(tree, tensors)
             (temporary / f"{name}.json").write_text(json.dumps(data), encoding="utf-8")
-            safetensors.numpy.save_file(tensors, temporary / f"{name}.safetensors")
+            try:
+                safetensors.numpy.save_file(tensors, temporary / f"{name}.safetensors")
+            except safetensors.SafetensorError as error:
+                raise OSError(f"{path}: cannot be written ({error})") from None
         digests = {file.name: _digest(file) for file in sorted(temporary.iterdir())}
         write_json(temporary / "manifest.json", {"format": FORMAT, "step": step, "sha256": digests})
 
     write_directory(path, write)
+    for stale in folder.glob(".*.tmp"):  # of a process that was killed while it wrote
+        shutil.rmtree(stale, ignore_errors=True)
     for old in list_checkpoints(folder)[:-KEEP]:
         shutil.rmtree(old, ignore_errors=True)
     return path

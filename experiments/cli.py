@@ -3,7 +3,7 @@
 import contextlib
 import io
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial, wraps
 from pathlib import Path
 from typing import Annotated, Any
@@ -153,7 +153,7 @@ def bench(steps: int = 400, training_steps: int = 200_000) -> None:
 
     Args:
         steps: Calls of step() per measurement of an environment.
-        training_steps: Environment steps per measurement of training.
+        training_steps: Environment steps of our training, over all repeats.
     """
     from benchmarks.speed import main as run_bench
 
@@ -172,12 +172,12 @@ COMMANDS: dict[str, Callable[..., None]] = {
 }
 
 
-def _hyperparameters() -> tyro.constructors.ConstructorRegistry:
-    """Lets ``--agent.hyperparameters`` take ``key=value`` words, each value read as YAML."""
+def _hyperparameters(given: dict[str, Any]) -> tyro.constructors.ConstructorRegistry:
+    """Lets ``--agent.hyperparameters`` take ``key=value`` words, each value read as YAML, beside those ``given``."""
     registry = tyro.constructors.ConstructorRegistry()
 
     def read(words: list[str]) -> dict[str, Any]:
-        values: dict[str, Any] = {}
+        values = dict(given)
         for word in words:
             key, equals, value = word.partition("=")
             if not equals:
@@ -223,12 +223,15 @@ def _parse(words: list[str]) -> Callable[[], None]:
         ValueError: one line: what cannot be read, instead of tyro's box.
     """
     commands = dict(COMMANDS)
+    given: dict[str, Any] = {}
     if words[:1] == ["train"] and "--config" in words[:-1]:
         file = Path(words[words.index("--config") + 1])
-        commands["train"] = partial(train, run=parse_config(RunConfig, read_yaml(file), str(file)))
+        default = parse_config(RunConfig, read_yaml(file), str(file))
+        given = default.agent.hyperparameters
+        commands["train"] = partial(train, run=default)
     boxes = io.StringIO()
     try:
-        with _hyperparameters(), contextlib.redirect_stderr(boxes):
+        with _hyperparameters(given), contextlib.redirect_stderr(boxes):
             action: Callable[[], None] = tyro.extras.subcommand_cli_from_dict(
                 {name: _deferred(command) for name, command in commands.items()},
                 prog="simgap",
@@ -245,11 +248,21 @@ def _parse(words: list[str]) -> Callable[[], None]:
     return action
 
 
+def _separate(words: list[str]) -> Iterator[str]:
+    """The words with short forms written out, and ``--config=FILE`` as two."""
+    for word in words:
+        option, equals, value = word.partition("=")
+        if equals and option in (*ALIASES, "--config"):
+            yield from (ALIASES.get(option, option), value)
+        else:
+            yield ALIASES.get(word, word)
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Run ``simgap`` and exit: 0 when all went well, 1 on an error, 2 on bad input, 130 when interrupted."""
     from experiments.train import Interrupted
 
-    words = [ALIASES.get(word, word) for word in (sys.argv[1:] if arguments is None else arguments)]
+    words = list(_separate(sys.argv[1:] if arguments is None else arguments))
     console = Console(stderr=True)
 
     def complain(text: str) -> None:

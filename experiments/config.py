@@ -3,6 +3,7 @@
 An unknown key, a wrong type or an impossible value is refused with the key's path and what would be accepted.
 """
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -18,6 +19,8 @@ from pipelines import PIPELINES
 from randomization import RandomizationConfig, make_randomizer
 
 MAX_ENVS = 100_000
+NAME, NAME_WORDS = r"\w[\w.-]*", "letters, digits, '_', and after the first also '.' and '-'"
+"""What a study may be called: it becomes the name of a folder."""
 _SEED_STRIDE = 1_000_000  # room for the environments of one training seed; see seed_streams
 
 
@@ -63,8 +66,8 @@ class RunConfig:
             value = getattr(self, name)
             if not low <= value <= high:
                 raise ValueError(f"{name} is {value}; it must be from {low} to {high}")
-        if not re.fullmatch(r"[\w.-]+", self.study):
-            raise ValueError(f"study {self.study!r} must be letters, digits, '.', '_' and '-'")
+        if not re.fullmatch(NAME, self.study):
+            raise ValueError(f"study {self.study!r} must be {NAME_WORDS}")
         if self.pipeline not in PIPELINES:
             raise ValueError(f"unknown pipeline {self.pipeline!r}; accepted: {', '.join(PIPELINES)}")
         if not re.fullmatch(r"cpu|cuda(:\d+)?", self.device):
@@ -124,7 +127,12 @@ def parse_config(kind: type[Config], data: Any, source: str) -> Config:
     if not isinstance(data, Mapping):
         raise ValueError(f"{source}: holds a {type(data).__name__}; accepted: a mapping of keys")
     try:
-        return pydantic.TypeAdapter(kind).validate_python(data)
+        text = json.dumps(data, default=str)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{source}: cannot be read ({error}); accepted: keys that are text, plain values") from None
+    try:
+        # As JSON, because pydantic is strict about types there and still takes lists for tuples.
+        return pydantic.TypeAdapter(kind).validate_json(text, strict=True)
     except pydantic.ValidationError as error:
         first, *others = error.errors()
         path = ".".join(str(part) for part in first["loc"])
@@ -137,6 +145,8 @@ def parse_config(kind: type[Config], data: Any, source: str) -> Config:
                 parent = getattr(parent, "type", None)
             fields = getattr(parent, "__dataclass_fields__", {})
             message += f" (accepted: {', '.join(fields)})" if fields else ""
+        elif first["type"] != "value_error":
+            message += f", found {first['input']!r:.60}"
         more = f" (and {len(others)} more)" if others else ""
         raise ValueError(f"{source}: {f'{path}: ' if path else ''}{message}{more}") from None
 

@@ -13,6 +13,7 @@ from stable_baselines3.common.vec_env import VecEnv
 import envs
 from agents import Normalizer, load_policy, make_agent, normalize
 from experiments.checkpoints import load_section
+from experiments.config import MAX_ENVS
 from experiments.files import write_text
 from experiments.run import Run
 from experiments.statistics import read_episodes
@@ -66,8 +67,11 @@ def evaluate(run: Run, domains: Sequence[str], episodes: int = 50, num_threads: 
     Raises:
         ValueError: an impossible count, an unknown domain, or a damaged file.
     """
-    if episodes < 1:
-        raise ValueError(f"episodes is {episodes}; it must be 1 or more")
+    if not 1 <= episodes <= MAX_ENVS:
+        raise ValueError(f"episodes is {episodes}; it must be from 1 to {MAX_ENVS}")
+    domains = list(dict.fromkeys(domains))
+    if not domains:
+        raise ValueError("no domain to judge in is given; accepted: one or more, such as source target")
     rows: list[Row] = []
     for domain in domains:
         policy = load_trained(run, domain, episodes, num_threads)
@@ -80,6 +84,18 @@ def evaluate(run: Run, domains: Sequence[str], episodes: int = 50, num_threads: 
     table = pd.DataFrame(kept + rows, columns=list(EPISODES))
     write_text(run.episodes, table.to_csv(index=False, lineterminator="\n"))
     return rows
+
+
+def missing_domains(run: Run, domains: Sequence[str], episodes: int) -> list[str]:
+    """Those of ``domains`` in which the run has not been judged over exactly ``episodes``.
+
+    Raises:
+        ValueError: the run's ``episodes.csv`` is damaged.
+    """
+    if not run.episodes.exists():
+        return list(domains)
+    counts = read_episodes(run.episodes).groupby("eval_domain").size()
+    return [domain for domain in domains if counts.get(domain, 0) != episodes]
 
 
 def play_once(policy: Policy) -> list[Row]:

@@ -1,10 +1,12 @@
 """Running the runs of a study: each in a process of its own, several at a time."""
 
+import contextlib
 import os
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,7 +48,7 @@ def run_local(
     """Train and evaluate ``runs``, ``workers`` at a time, one core each.
 
     A run that fails does not stop the others. ``watch`` is called about twice a second with the runs in
-    progress and the runs that have ended. On KeyboardInterrupt the processes are asked to save and stop.
+    progress and the runs that have ended. On Ctrl-C, SIGTERM or SIGHUP the processes are asked to save and stop.
 
     Returns:
         The failures, in the order of ``runs``.
@@ -55,7 +57,7 @@ def run_local(
     active: dict[subprocess.Popen[bytes], Run] = {}
     ended: list[Run] = []
     failures: list[Failure] = []
-    try:
+    with _stoppable(active):
         while waiting or active:
             while waiting and len(active) < workers:
                 run = waiting.pop(0)
@@ -67,12 +69,24 @@ def run_local(
                     failures.append(Failure(run, process.returncode))
             watch(list(active.values()), ended)
             time.sleep(0.5)
+    return sorted(failures, key=lambda failure: list(runs).index(failure.run))
+
+
+@contextlib.contextmanager
+def _stoppable(active: Mapping[subprocess.Popen[bytes], Run]) -> Iterator[None]:
+    """Whatever ends the study asks the processes ``active`` then to save and stop, and waits for them."""
+    ours = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) is signal.SIG_DFL]
+    for number in ours:
+        signal.signal(number, signal.default_int_handler)
+    try:
+        yield
     finally:
         for process in active:
             process.terminate()
         for process in active:
             process.wait()
-    return sorted(failures, key=lambda failure: list(runs).index(failure.run))
+        for number in ours:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def _start(run: Run, domains: Sequence[str], episodes: int) -> subprocess.Popen[bytes]:
@@ -87,4 +101,7 @@ def _start(run: Run, domains: Sequence[str], episodes: int) -> subprocess.Popen[
     # One core a process: more threads than cores make every run slower.
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     with (run.directory / LOG).open("ab") as log:
-        return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)
+        # In a group of its own: a Ctrl-C must reach it once, through us; the second one would stop it unsaved.
+        return subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, process_group=0
+        )

@@ -1,9 +1,10 @@
 """Files that are either whole or not there: written to a temporary name, flushed to disk, then renamed."""
 
+import contextlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,17 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
+@contextlib.contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Errors of a full disk name no file, and those of a temporary file the wrong one: let them name ``path``."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
 def write_with(path: Path, write: Callable[[Path], object]) -> None:
     """Let ``write`` fill a temporary file of the same suffix, then rename it to ``path``.
 
@@ -25,9 +37,10 @@ def write_with(path: Path, write: Callable[[Path], object]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
     try:
-        write(temporary)
-        _sync(temporary)
-        temporary.replace(path)
+        with _naming(path):
+            write(temporary)
+            _sync(temporary)
+            temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
@@ -64,11 +77,12 @@ def write_directory(path: Path, write: Callable[[Path], object]) -> None:
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
     try:
-        write(temporary)
-        for file in temporary.iterdir():
-            _sync(file)
-        temporary.rename(path)
-        _sync(path.parent)
+        with _naming(path):
+            write(temporary)
+            for file in temporary.iterdir():
+                _sync(file)
+            temporary.rename(path)
+            _sync(path.parent)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
@@ -76,7 +90,7 @@ def write_directory(path: Path, write: Callable[[Path], object]) -> None:
 
 def append_json_line(path: Path, value: Mapping[str, Any]) -> None:
     """Add one object as one line."""
-    with path.open("a", encoding="utf-8") as file:
+    with _naming(path), path.open("a", encoding="utf-8") as file:
         file.write(json.dumps(value) + "\n")
 
 

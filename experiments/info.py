@@ -10,7 +10,6 @@ from rich.table import Table
 from experiments import report_tables
 from experiments.checkpoints import list_checkpoints
 from experiments.config import read_yaml, to_yaml
-from experiments.files import read_json
 from experiments.run import Run
 from experiments.statistics import gaps, read_episodes, summarize
 from experiments.train import read_curve
@@ -26,8 +25,9 @@ def print_runs(runs: Sequence[Run]) -> None:
         table.add_row(f"{run.config.study}/{run.name}", *_progress(run), f"{run.config.horizon} steps")
     console.print(table)
     if len(runs) == 1:
-        for key, value in read_json(runs[0].directory / "provenance.json")["starts"][-1].items():
-            console.print(f"{key}: {value}", highlight=False, markup=False)
+        for start in runs[0].starts()[-1:]:
+            for key, value in start.items():
+                console.print(f"{key}: {value}", highlight=False, markup=False)
     judged = [run for run in runs if run.episodes.exists()]
     if judged:
         print_returns(judged)

@@ -3,6 +3,7 @@
 import os
 import sys
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -31,8 +32,7 @@ def record_video(run: Run, domain: str, path: Path, seed: int = 0) -> Path:
     """
     if path.suffix != ".mp4":
         raise ValueError(f"{path}: accepted: a file name that ends in .mp4")
-    policy = load_trained(run, domain, num_envs=1, num_threads=1)
-    policy.env.seed(seed)
+    policy = _one(run, domain, seed)
     simulation = policy.simulation
     stride = max(1, round(1 / (simulation.dt * FRAMES_PER_SECOND)))
     frames: list[npt.NDArray[np.uint8]] = []
@@ -61,13 +61,28 @@ def record_video(run: Run, domain: str, path: Path, seed: int = 0) -> Path:
             codec="libx264",
             output_params=["-crf", "28", "-preset", "slow", "-movflags", "+faststart"],
         )
-        writer.send(None)
-        for frame in frames:
-            writer.send(np.ascontiguousarray(frame))
-        writer.close()
+        try:
+            writer.send(None)
+            for frame in frames:
+                writer.send(np.ascontiguousarray(frame))
+            writer.close()
+            # The writer does not tell whether ffmpeg came to its end.
+            written, _ = imageio_ffmpeg.count_frames_and_secs(str(temporary))
+        except (OSError, RuntimeError):
+            written = 0
+        if written != len(frames):
+            raise OSError(f"{path}: cannot be written ({written} of {len(frames)} frames); is the disk full?")
 
     write_with(path, write)
     return path
+
+
+def _one(run: Run, domain: str, seed: int) -> Policy:
+    if seed < 0:
+        raise ValueError(f"seed is {seed}; it must be 0 or more")
+    policy = load_trained(run, domain, num_envs=1, num_threads=1)
+    policy.env.seed(seed)
+    return policy
 
 
 def has_display() -> bool:
@@ -85,10 +100,10 @@ def play_live(run: Run, domain: str, seed: int = 0) -> float:
     """
     if not has_display():
         raise RuntimeError("no display: neither DISPLAY nor WAYLAND_DISPLAY is set; use --video FILE.mp4")
-    from mujoco import viewer  # opens GLFW, which needs a display
+    _open_display()
+    from mujoco import viewer
 
-    policy = load_trained(run, domain, num_envs=1, num_threads=1)
-    policy.env.seed(seed)
+    policy = _one(run, domain, seed)
     simulation = policy.simulation
     model, data = simulation.batch.get_model(0), simulation.batch.get_data(0)
     with viewer.launch_passive(model, data) as window:
@@ -101,6 +116,18 @@ def play_live(run: Run, domain: str, seed: int = 0) -> float:
             return bool(window.is_running())
 
         return _roll(policy, watch)
+
+
+def _open_display() -> None:
+    """Raise ``RuntimeError`` where no window can be opened; MuJoCo's viewer would end the whole process."""
+    import glfw  # needs the display's libraries, which few machines that train have
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # says again what the error below says
+        opened = glfw.init()
+    if not opened:
+        name = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+        raise RuntimeError(f"no display: {name} cannot be opened; use --video FILE.mp4")
 
 
 def _roll(policy: Policy, watch: Watch) -> float:

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from rich.console import Console
 from rich.progress import (
@@ -15,7 +15,6 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from experiments.files import read_json_lines
 from experiments.run import Run
 
 LINE_EVERY = 15.0
@@ -133,10 +132,18 @@ class StudyProgress(_Display):
         """Steps of a run so far, as its metrics tell."""
         if run.done:
             return run.config.steps
-        rows = read_json_lines(run.metrics)
-        return min(int(rows[-1]["step"]), run.config.steps) if rows else 0
+        rows = _rows(run)
+        return min(rows[-1]["step"], run.config.steps) if rows else 0
+
+
+def _rows(run: Run) -> list[dict[str, Any]]:
+    """The run's metrics; none if damaged, which is for the run itself to report."""
+    try:
+        return run.rows()
+    except ValueError:
+        return []
 
 
 def _return_note(run: Run) -> str:
-    rows = [row for row in read_json_lines(run.metrics)[-3:] if "rollout/ep_rew_mean" in row]
+    rows = [row for row in _rows(run)[-3:] if "rollout/ep_rew_mean" in row]
     return f"return {rows[-1]['rollout/ep_rew_mean']:.0f} ({run.config.horizon} steps)" if rows else "starting"

@@ -61,7 +61,7 @@ def write_report(directory: Path) -> Path:
     curves = None
     if (directory / "curves.csv").exists():
         curves = read_table(directory / "curves.csv", CURVES).dropna()
-    videos = sorted((directory / "videos").glob("*.mp4"))
+    videos = sorted((directory / "videos").glob("[!.]*.mp4"))
 
     summary = summarize(episodes)
     lost = gaps(episodes, study["source"], study["target"])

@@ -26,9 +26,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from agents import make_agent
 from experiments.checkpoints import list_checkpoints
 from experiments.config import RunConfig, parse_config, read_yaml, to_plain, to_yaml
-from experiments.files import read_json, write_json, write_text
+from experiments.files import read_json, read_json_lines, write_json, write_text
 
 RUNS = Path("runs")
 RESULTS = Path("results")
@@ -69,7 +70,36 @@ class Run:
 
     def result(self) -> dict[str, Any]:
         """What ``done.json`` says: steps, wall-clock seconds, diverged episodes."""
-        return read_json(self.directory / "done.json")
+        file = self.directory / "done.json"
+        result = read_json(file)
+        for key in ("steps", "wall_s", "diverged_episodes"):
+            if not isinstance(result.get(key), int | float):
+                raise ValueError(f"{file}: {key} is {result.get(key)!r}; accepted: a number")
+        return result
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The rows of ``metrics.jsonl``; empty before the first.
+
+        Raises:
+            ValueError: the file is damaged.
+        """
+        rows = read_json_lines(self.metrics)
+        for number, row in enumerate(rows, start=1):
+            if not isinstance(row.get("step"), int) or not all(isinstance(v, int | float) for v in row.values()):
+                raise ValueError(f"{self.metrics}, line {number}: damaged; accepted: numbers, and a whole one as step")
+        return rows
+
+    def starts(self) -> list[dict[str, Any]]:
+        """What ``provenance.json`` says of every start; empty before the first.
+
+        Raises:
+            ValueError: the file is damaged.
+        """
+        file = self.directory / "provenance.json"
+        starts = read_json(file).get("starts") if file.exists() else []
+        if not isinstance(starts, list) or not all(isinstance(start, dict) for start in starts):
+            raise ValueError(f"{file}: holds no list of starts; remove it to begin a new one")
+        return starts
 
     def latest_checkpoint(self) -> Path:
         """The newest checkpoint.
@@ -101,12 +131,14 @@ def create_run(config: RunConfig, root: Path = RUNS) -> Run:
     """Make the run's directory, or take the one that holds the same configuration.
 
     Raises:
-        ValueError: the directory holds another configuration.
+        ValueError: the directory holds another configuration, or the algorithm refuses its hyperparameters.
     """
     config = config.resolved()
     run = Run(config, root / config.path)
     file = run.directory / "config.yaml"
     if not file.exists():
+        # Hyperparameters or a device that are refused end here, before anything is on disk.
+        make_agent(config.agent, config.make_env(config.num_envs, num_threads=1), config.seed, config.device)
         write_text(file, to_yaml(config))
         return run
     there, wanted = _flat(to_plain(open_run(run.directory).config)), _flat(to_plain(config))
@@ -147,9 +179,7 @@ def find_runs(paths: list[Path]) -> list[Run]:
 
 def record_provenance(run: Run, **facts: Any) -> None:
     """Add this start of the run to ``provenance.json``."""
-    file = run.directory / "provenance.json"
-    starts = read_json(file)["starts"] if file.exists() else []
-    write_json(file, {"starts": [*starts, {**provenance(), **facts}]})
+    write_json(run.directory / "provenance.json", {"starts": [*run.starts(), {**provenance(), **facts}]})
 
 
 def provenance() -> dict[str, Any]:

@@ -10,7 +10,8 @@ from typing import Any
 
 import pandas as pd
 
-from experiments.config import RunConfig, parse_config, read_yaml, to_yaml
+from experiments.config import NAME, NAME_WORDS, RunConfig, parse_config, read_yaml, to_yaml
+from experiments.evaluate import missing_domains
 from experiments.executors import run_local
 from experiments.files import read_json, write_json, write_text
 from experiments.play import record_video
@@ -60,8 +61,8 @@ class StudyConfig:
     goals: list[Goal] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        if not re.fullmatch(r"[\w.-]+", self.name):
-            raise ValueError(f"name {self.name!r} must be letters, digits, '.', '_' and '-'")
+        if not re.fullmatch(NAME, self.name):
+            raise ValueError(f"name {self.name!r} must be {NAME_WORDS}")
         for key in ("seeds", "episodes"):
             if getattr(self, key) < 1:
                 raise ValueError(f"{key} is {getattr(self, key)}; it must be 1 or more")
@@ -130,11 +131,21 @@ def run_study(
     Raises:
         ValueError: no run finished, or an existing directory holds another configuration.
     """
+    if workers < 0:
+        raise ValueError(f"workers is {workers}; it must be 0 (one a core) or more")
     started = time.monotonic()
     runs = [create_run(config, runs_root) for config in study.runs()]
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    complete = [run for run in runs if _complete(run, study)]
+    missing = [run for run in runs if run not in complete]
     with StudyProgress(study.name, runs) as progress:
-        failures = run_local(runs, study.domains, study.episodes, workers or cores, progress.update)
+        failures = run_local(
+            missing,
+            study.domains,
+            study.episodes,
+            workers or cores,
+            lambda active, ended: progress.update(active, [*complete, *ended]),
+        )
     failed = {failure.run.directory for failure in failures}
     finished = [run for run in runs if run.directory not in failed]
     if not finished:
@@ -142,6 +153,14 @@ def run_study(
     directory = results_root / study.name
     collect(study, finished, directory, time.monotonic() - started)
     return write_report(directory), [failure.line() for failure in failures]
+
+
+def _complete(run: Run, study: StudyConfig) -> bool:
+    """Whether nothing is left to do; what is damaged is for the run's own process to report."""
+    try:
+        return run.done and not missing_domains(run, study.domains, study.episodes)
+    except ValueError:
+        return False
 
 
 def collect(study: StudyConfig, runs: Sequence[Run], directory: Path, wall_s: float) -> None:

@@ -30,7 +30,7 @@ from agents import (
 )
 from experiments.checkpoints import list_checkpoints, load_section, save_checkpoint
 from experiments.config import RunConfig
-from experiments.files import append_json_line, read_json_lines, write_json, write_text
+from experiments.files import append_json_line, write_json, write_text
 from experiments.plots import learning_curve, save
 from experiments.run import RUNS, Run, create_run, record_provenance
 from pipelines import PIPELINES
@@ -56,6 +56,8 @@ def train(config: RunConfig, root: Path = RUNS, num_threads: int = 0, report: Re
         ValueError: the configuration, a damaged file or a directory in use; one line says what.
         Interrupted: SIGINT or SIGTERM came; everything up to the last update is saved.
     """
+    if num_threads < 0:
+        raise ValueError(f"threads is {num_threads}; it must be 0 (all cores) or more")
     run = create_run(config, root)
     config = run.config
     if run.done:
@@ -68,8 +70,8 @@ def train(config: RunConfig, root: Path = RUNS, num_threads: int = 0, report: Re
         agent = make_agent(config.agent, env, config.seed, config.device)
         checkpoints = list_checkpoints(run.checkpoints)
         saved = load_section(checkpoints[-1], "training") if checkpoints else None
-        steps = saved["agent"]["attributes"]["num_timesteps"] if saved else 0
-        _truncate_metrics(run.metrics, steps)
+        steps = int(checkpoints[-1].name) if checkpoints else 0
+        _truncate_metrics(run, steps)
         agent.set_logger(
             Logger(
                 None,
@@ -79,10 +81,7 @@ def train(config: RunConfig, root: Path = RUNS, num_threads: int = 0, report: Re
                 ],
             )
         )
-        elapsed = 0.0
-        if saved:
-            elapsed = saved["elapsed"]
-            _restore(checkpoints[-1], agent, env, simulation, saved)
+        elapsed = _restore(checkpoints[-1], agent, env, simulation, saved) if checkpoints else 0.0
         callback = _Progress(run, env, simulation, elapsed, report)
         try:
             with _signals(callback):
@@ -119,16 +118,24 @@ def _restore(
     agent: BaseAlgorithm,
     env: VecEnv,
     simulation: envs.BatchedEnv,
-    saved: dict[str, Any],
-) -> None:
+    saved: Any,
+) -> float:
+    """Continue from ``saved``; returns the seconds of training up to there."""
     try:
         load_agent_state(agent, saved["agent"])
         simulation.load_state_dict(saved["simulation"])
         if isinstance(env, Normalizer):
             env.load_state_dict(saved["normalizer"])
         load_random_state(agent, saved["agent"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{checkpoint}: {error}") from error
+        if agent.num_timesteps != int(checkpoint.name):
+            raise ValueError(f"holds the state after {agent.num_timesteps} steps; accepted: as its name says")
+        return float(saved["elapsed"])
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+        raise ValueError(f"{checkpoint}: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    return f"has no {error}" if isinstance(error, KeyError) else str(error)
 
 
 class _Progress(BaseCallback):
@@ -230,11 +237,11 @@ class MetricsFile(KVWriter):
         """Nothing is kept open."""
 
 
-def _truncate_metrics(path: Path, steps: int) -> None:
+def _truncate_metrics(run: Run, steps: int) -> None:
     """Drop rows after the checkpoint that training continues from: they will come again."""
-    rows = [row for row in read_json_lines(path) if row.get("step", 0) <= steps]
-    if path.exists():
-        write_text(path, "".join(json.dumps(row) + "\n" for row in rows))
+    rows = [row for row in run.rows() if row["step"] <= steps]
+    if run.metrics.exists():
+        write_text(run.metrics, "".join(json.dumps(row) + "\n" for row in rows))
 
 
 def read_curve(run: Run) -> pd.DataFrame:
@@ -243,8 +250,8 @@ def read_curve(run: Run) -> pd.DataFrame:
     Raises:
         ValueError: the metrics file is damaged.
     """
-    rows = [row for row in read_json_lines(run.metrics) if "rollout/ep_rew_mean" in row]
-    return pd.DataFrame({"step": [int(r["step"]) for r in rows], "return": [r["rollout/ep_rew_mean"] for r in rows]})
+    rows = [row for row in run.rows() if "rollout/ep_rew_mean" in row]
+    return pd.DataFrame({"step": [r["step"] for r in rows], "return": [r["rollout/ep_rew_mean"] for r in rows]})
 
 
 def _write_learning_curve(run: Run) -> None:

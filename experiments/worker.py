@@ -3,9 +3,8 @@
 import sys
 from pathlib import Path
 
-from experiments.evaluate import evaluate
+from experiments.evaluate import evaluate, missing_domains
 from experiments.run import open_run
-from experiments.statistics import read_episodes
 from experiments.train import Interrupted, train
 
 
@@ -13,12 +12,9 @@ def main(directory: Path, episodes: int, domains: list[str]) -> None:
     """Train the run to its end, then evaluate the domains that have not been."""
     run = open_run(directory)
     train(run.config, root=directory.parents[2], num_threads=1)
-    missing = list(domains)
-    if run.episodes.exists():
-        table = read_episodes(run.episodes)
-        counts = table.groupby("eval_domain").size()
-        missing = [domain for domain in domains if counts.get(domain, 0) != episodes]
-    evaluate(run, missing, episodes, num_threads=1)
+    missing = missing_domains(run, domains, episodes)
+    if missing:
+        evaluate(run, missing, episodes, num_threads=1)
 
 
 if __name__ == "__main__":
@@ -27,4 +23,4 @@ if __name__ == "__main__":
     except Interrupted as stop:
         sys.exit(str(stop))
     except (ValueError, OSError, RuntimeError) as error:
-        sys.exit(f"error: {error}")
+        sys.exit(f"error: {' '.join(str(error).split())}")

@@ -8,7 +8,7 @@ the notation of configurations and the command line::
 
 import math
 import re
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -157,9 +157,3 @@ def parse_distribution(text: str) -> Uniform | LogUniform | Normal | TruncatedNo
         expected = ", ".join(kind.__dataclass_fields__)
         raise ValueError(f"{text.strip()!r}: {match[1]} takes ({expected})")
     return kind(*arguments)
-
-
-def format_distribution(distribution: Uniform | LogUniform | Normal | TruncatedNormal) -> str:
-    """The notation that :func:`parse_distribution` reads."""
-    name = next(name for name, kind in DISTRIBUTIONS.items() if type(distribution) is kind)
-    return f"{name}({', '.join(f'{value:g}' for value in astuple(distribution))})"

@@ -13,7 +13,7 @@ from envs.hopper import Hopper
 TERMS = ("reward_forward", "reward_survive", "reward_ctrl")
 # A hopper that is never told that it fell reaches the horizon under random actions, and the velocities' clipping.
 TIRELESS = Hopper(healthy_state=1e9, healthy_z=-1e9, healthy_angle=1e9)
-GYMNASIUM_TIRELESS = {
+GYMNASIUM_TIRELESS: dict[str, Any] = {
     "healthy_state_range": (-1e9, 1e9),
     "healthy_z_range": (-1e9, 1e9),
     "healthy_angle_range": (-1e9, 1e9),
@@ -25,7 +25,7 @@ def random_actions(steps: int, num_envs: int) -> npt.NDArray[np.float32]:
     return np.random.default_rng(1).uniform(-1.3, 1.3, (steps, num_envs, 3)).astype(np.float32)
 
 
-def count_ends(ours: envs.BatchedEnv, theirs: list[gymnasium.Env[Any, Any]], steps: int, seed: int) -> tuple[int, int]:
+def count_ends(ours: Any, theirs: list[gymnasium.Env[Any, Any]], steps: int, seed: int) -> tuple[int, int]:
     """Play both side by side, demand equality everywhere, return how many episodes ended by fall and by time."""
     falls = timeouts = 0
     expected = [env.reset(seed=seed + i)[0] for i, env in enumerate(theirs)]
@@ -58,17 +58,14 @@ def test_batched_equals_gymnasium() -> None:
 @pytest.mark.parametrize(("horizon", "num_envs"), [(500, 2), (1000, 1)])
 def test_batched_equals_gymnasium_at_the_horizon(horizon: int, num_envs: int) -> None:
     ours = envs.BatchedEnv(TIRELESS, num_envs, horizon=horizon, seed=3)
-    theirs = [
-        gymnasium.make("Hopper-v5", max_episode_steps=horizon, **GYMNASIUM_TIRELESS)  # type: ignore[arg-type]
-        for _ in range(num_envs)
-    ]
+    theirs = [gymnasium.make("Hopper-v5", max_episode_steps=horizon, **GYMNASIUM_TIRELESS) for _ in range(num_envs)]
     assert count_ends(ours, theirs, 2 * horizon + 10, seed=3) == (0, 2 * num_envs)
 
 
 @pytest.mark.parametrize("tireless", [False, True])
 def test_single_equals_gymnasium(tireless: bool) -> None:
     ours = envs.SingleEnv(TIRELESS if tireless else Hopper(), horizon=500)
-    options: dict[str, Any] = GYMNASIUM_TIRELESS if tireless else {}
+    options = GYMNASIUM_TIRELESS if tireless else {}
     theirs = gymnasium.make("Hopper-v5", max_episode_steps=500, **options)
     np.testing.assert_array_equal(ours.reset(seed=8)[0], theirs.reset(seed=8)[0])
     ends = 0
@@ -99,7 +96,7 @@ def test_a_task_of_other_rewards_still_equals_gymnasium() -> None:
     ],
 )
 def test_each_row_of_the_batch_equals_the_single_environment(domain: str, mass_only: bool) -> None:
-    batched = envs.make_vec("hopper", 2, domain, horizon=40, seed=21, mass_only=mass_only)
+    batched: Any = envs.make_vec("hopper", 2, domain, horizon=40, seed=21, mass_only=mass_only)
     singles = [envs.make("hopper", domain=domain, horizon=40, mass_only=mass_only) for _ in range(2)]
     np.testing.assert_array_equal(batched.reset(), [env.reset(seed=21 + i)[0] for i, env in enumerate(singles)])
     for actions in random_actions(300, 2):
@@ -119,7 +116,7 @@ def test_a_shifted_domain_moves_otherwise() -> None:
     actions = random_actions(10, 1)
     paths = []
     for domain in ("nominal", "source", "target"):
-        env = envs.make_vec("hopper", 1, domain)
+        env: Any = envs.make_vec("hopper", 1, domain)
         env.reset()
         paths.append(np.stack([env.step(action)[0] for action in actions]))
     assert not np.allclose(paths[0], paths[1])

@@ -1,0 +1,153 @@
+"""Agents by name: what a configuration accepts, and what its notation becomes."""
+
+import re
+from typing import Any
+
+import pytest
+import torch
+
+from agents import AGENTS, AgentConfig
+from agents.config import construct
+
+
+@pytest.mark.parametrize(
+    ("name", "algorithm"),
+    [("ppo", "PPO"), ("recurrent_ppo", "RecurrentPPO"), ("sac", "SAC"), ("tqc", "TQC")],
+)
+def test_every_agent_is_reached_by_its_name(name: str, algorithm: str) -> None:
+    assert AGENTS[name].algorithm().__name__ == algorithm
+    AgentConfig(name).resolved()  # our defaults pass our own checks
+
+
+def test_there_are_no_other_agents() -> None:
+    assert list(AGENTS) == ["ppo", "recurrent_ppo", "sac", "tqc"]
+    with pytest.raises(ValueError, match=r"^unknown agent 'pppo'; accepted: ppo, recurrent_ppo, sac, tqc$"):
+        AgentConfig("pppo")
+
+
+def test_resolving_writes_our_defaults_out_and_keeps_what_was_given() -> None:
+    given = {"n_steps": 7, "learning_rate": "linear(1e-3, 1e-4)", "gamma": 0.9}
+    resolved = AgentConfig("ppo", given).resolved()
+    assert resolved.hyperparameters == {**AGENTS["ppo"].hyperparameters, **given}
+    assert resolved.resolved() == resolved
+    assert AgentConfig("sac").resolved().hyperparameters["learning_starts"] == 10_000
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "message"),
+    [
+        ("ppo", "n_step", "unknown hyperparameter 'n_step' of ppo, did you mean 'n_steps'? (accepted: learning_rate, "),
+        ("sac", "n_epochs", "unknown hyperparameter 'n_epochs' of sac"),
+        ("ppo", "zzz", "unknown hyperparameter 'zzz' of ppo (accepted: learning_rate, n_steps, batch_size, "),
+        # What the run decides is not a hyperparameter.
+        *(("ppo", key, f"unknown hyperparameter '{key}' of ppo") for key in ("seed", "device", "env", "verbose")),
+    ],
+)
+def test_an_unknown_hyperparameter_is_refused(name: str, key: str, message: str) -> None:
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
+        AgentConfig(name, {key: 1})
+
+
+INTEGER = "an integer of 1 or more"
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "value", "accepted"),
+    [
+        ("ppo", "batch_size", 0, INTEGER),
+        ("ppo", "batch_size", -64, INTEGER),
+        ("ppo", "batch_size", 64.5, INTEGER),
+        ("ppo", "batch_size", "many", INTEGER),
+        ("ppo", "batch_size", True, INTEGER),
+        ("ppo", "batch_size", None, INTEGER),
+        ("ppo", "n_steps", 0, INTEGER),
+        ("ppo", "n_epochs", 0, INTEGER),
+        ("recurrent_ppo", "n_epochs", -1, INTEGER),
+        ("sac", "buffer_size", 0, INTEGER),
+        ("sac", "learning_starts", -1, "an integer of 0 or more"),
+        ("sac", "train_freq", 0, INTEGER),
+        ("sac", "gradient_steps", 0, f"{INTEGER}, or -1"),
+        ("tqc", "gradient_steps", -2, f"{INTEGER}, or -1"),
+        ("sac", "target_update_interval", 0, INTEGER),
+        ("ppo", "learning_rate", 0, "a number above 0"),
+        ("ppo", "learning_rate", -3e-4, "a number above 0"),
+        ("ppo", "learning_rate", "-3e-4", "a number above 0"),
+        ("ppo", "learning_rate", "linear(-1e-3, 0)", "a number above 0"),
+        ("ppo", "learning_rate", "linear(1e-3, -1e-4)", "a number above 0"),
+        ("ppo", "clip_range", 0.0, "a number above 0"),
+        ("ppo", "clip_range_vf", -1, "a number above 0, or None"),
+        ("ppo", "target_kl", 0, "a number above 0, or None"),
+        ("ppo", "max_grad_norm", -1, "a number above 0"),
+        ("ppo", "gamma", 1.01, "a number from 0 to 1"),
+        ("ppo", "gamma", "high", "a number from 0 to 1"),
+        ("ppo", "gae_lambda", -0.1, "a number from 0 to 1"),
+        ("sac", "tau", 2, "a number from 0 to 1"),
+    ],
+)
+def test_an_impossible_value_is_refused(name: str, key: str, value: Any, accepted: str) -> None:
+    with pytest.raises(ValueError, match=rf"^hyperparameter {key} is .*; it must be {re.escape(accepted)}$"):
+        AgentConfig(name, {key: value})
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf"), "nan", "linear(1e-3, inf)"])
+@pytest.mark.parametrize("key", ["learning_rate", "clip_range"])
+def test_numbers_must_be_finite(key: str, value: Any) -> None:
+    with pytest.raises(ValueError, match=rf"^hyperparameter {key} is (nan|-?inf); it must be finite$"):
+        AgentConfig("ppo", {key: value})
+
+
+def test_an_unlisted_number_must_be_finite_too() -> None:
+    with pytest.raises(ValueError, match=r"^hyperparameter ent_coef is nan; it must be finite$"):
+        AgentConfig("ppo", {"ent_coef": float("nan")})
+
+
+@pytest.mark.parametrize(
+    ("name", "hyperparameters"),
+    [
+        ("ppo", {"clip_range_vf": None, "target_kl": None, "gamma": 1, "gae_lambda": 0, "ent_coef": 0.0}),
+        ("sac", {"gradient_steps": -1, "learning_starts": 0, "ent_coef": "auto_0.1", "tau": 1.0}),
+    ],
+)
+def test_the_edges_of_what_is_possible_are_accepted(name: str, hyperparameters: dict[str, Any]) -> None:
+    assert construct(AgentConfig(name, hyperparameters).hyperparameters) == hyperparameters
+
+
+@pytest.mark.parametrize("text", ["linear(1e-3, 1e-4)", " linear( 0.001 ,0.0001 ) "])
+@pytest.mark.parametrize("key", ["learning_rate", "clip_range", "clip_range_vf"])
+def test_a_linear_schedule_goes_from_start_to_end(key: str, text: str) -> None:
+    schedule = construct({key: text})[key]
+    remaining = [1.0, 0.75, 0.5, 0.0]
+    assert [schedule(share) for share in remaining] == pytest.approx([1e-3, 7.75e-4, 5.5e-4, 1e-4], rel=1e-12)
+
+
+def test_a_schedule_may_end_at_zero() -> None:
+    assert construct({"learning_rate": "linear(1e-3, 0)"})["learning_rate"](0.0) == 0.0
+
+
+def test_a_number_in_quotes_is_a_number() -> None:
+    assert construct({"learning_rate": "3e-4"}) == {"learning_rate": 3e-4}
+
+
+@pytest.mark.parametrize("text", ["", "fast", "linear", "linear(1)", "linear(1, 2, 3)", "linear(a, b)", "cosine(1, 2)"])
+def test_an_unreadable_schedule_is_refused(text: str) -> None:
+    message = f"cannot read learning_rate {text!r}; accepted: a number, or linear(start, end)"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        AgentConfig("ppo", {"learning_rate": text})
+
+
+@pytest.mark.parametrize(
+    ("name", "activation"),
+    [("tanh", torch.nn.Tanh), ("relu", torch.nn.ReLU), ("elu", torch.nn.ELU), ("silu", torch.nn.SiLU)],
+)
+def test_an_activation_is_built_from_its_name(name: str, activation: type[torch.nn.Module]) -> None:
+    given = {"policy_kwargs": {"activation_fn": name, "net_arch": [8]}}
+    assert construct(given) == {"policy_kwargs": {"activation_fn": activation, "net_arch": [8]}}
+    assert given == {"policy_kwargs": {"activation_fn": name, "net_arch": [8]}}  # the configuration stays text
+
+
+def test_bad_policy_arguments_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"^unknown activation_fn 'gelu'; accepted: tanh, relu, elu, silu$"):
+        AgentConfig("ppo", {"policy_kwargs": {"activation_fn": "gelu"}})
+    message = r"^policy_kwargs is \[64, 64\]; it must be a mapping such as \{net_arch: \[64, 64\]\}$"
+    with pytest.raises(ValueError, match=message):
+        AgentConfig("ppo", {"policy_kwargs": [64, 64]})

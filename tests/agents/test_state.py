@@ -1,0 +1,172 @@
+"""An agent's state: continuing from it is the same as never having stopped, for every algorithm."""
+
+import copy
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.logger import Logger
+from stable_baselines3.common.vec_env import VecEnv
+
+import envs
+from agents import (
+    AgentConfig,
+    Normalizer,
+    agent_state,
+    load_agent_state,
+    load_policy,
+    load_random_state,
+    make_agent,
+    normalize,
+    policy_state,
+)
+
+_ROLLOUTS: dict[str, Any] = {"n_steps": 16, "batch_size": 32, "n_epochs": 2, "learning_rate": "linear(1e-3, 1e-4)"}
+_REPLAY: dict[str, Any] = {
+    "learning_starts": 40,
+    "batch_size": 16,
+    "buffer_size": 200,
+    "learning_rate": "linear(1e-2, 1e-3)",
+    "policy_kwargs": {"net_arch": [16]},
+}
+SMALL: dict[str, dict[str, Any]] = {
+    "ppo": {**_ROLLOUTS, "policy_kwargs": {"net_arch": [16], "optimizer_kwargs": {"fused": True}}},
+    "recurrent_ppo": {**_ROLLOUTS, "policy_kwargs": {"lstm_hidden_size": 8, "net_arch": [8]}},
+    "sac": _REPLAY,
+    "tqc": _REPLAY,
+}
+
+
+class Session:
+    """One agent on its own simulations."""
+
+    def __init__(self, name: str, seed: int, **hyperparameters: Any) -> None:
+        config = AgentConfig(name, {**SMALL[name], **hyperparameters})
+        self.simulation = envs.make_vec("hopper", 4, horizon=25, seed=seed, num_threads=1)
+        self.env: VecEnv = normalize(config, self.simulation, training=True)
+        self.agent: BaseAlgorithm = make_agent(config, self.env, seed)
+        self.agent.set_logger(Logger(None, []))
+
+    def state(self) -> dict[str, Any]:
+        return copy.deepcopy(
+            {
+                "agent": agent_state(self.agent),
+                "simulation": self.simulation.state_dict(),
+                "normalizer": self.env.state_dict() if isinstance(self.env, Normalizer) else None,
+            }
+        )
+
+    def load(self, state: dict[str, Any]) -> None:
+        load_agent_state(self.agent, state["agent"])
+        self.simulation.load_state_dict(state["simulation"])
+        if isinstance(self.env, Normalizer):
+            self.env.load_state_dict(state["normalizer"])
+        load_random_state(self.agent, state["agent"])
+
+
+class Snapshot(BaseCallback):
+    """Takes the state at the start of the rollout after ``steps``."""
+
+    def __init__(self, session: Session, steps: int) -> None:
+        super().__init__()
+        self.session, self.steps = session, steps
+        self.taken: dict[str, Any] = {}
+
+    def _on_rollout_start(self) -> None:
+        if self.model.num_timesteps == self.steps:
+            self.taken = self.session.state()
+
+    def _on_step(self) -> bool:
+        return True
+
+
+def plain(tree: Any) -> Any:
+    """The tree with its tensors as arrays, which NumPy can compare."""
+    if isinstance(tree, torch.Tensor):
+        return tree.detach().numpy()
+    if isinstance(tree, dict):
+        return {key: plain(value) for key, value in tree.items()}
+    if isinstance(tree, list | tuple):
+        return [plain(value) for value in tree]
+    return tree
+
+
+@pytest.mark.parametrize(
+    ("name", "steps", "total"),
+    [("ppo", 128, 320), ("recurrent_ppo", 128, 320), ("sac", 120, 280), ("sac", 240, 280), ("tqc", 240, 280)],
+)
+def test_a_restored_agent_continues_bit_identically(name: str, steps: int, total: int) -> None:
+    uninterrupted = Session(name, seed=3)
+    snapshot = Snapshot(uninterrupted, steps)
+    uninterrupted.agent.learn(total, snapshot)
+    assert snapshot.taken["agent"]["attributes"]["num_timesteps"] == steps
+    expected = uninterrupted.state()
+
+    torch.manual_seed(99)
+    restored = Session(name, seed=77)
+    restored.load(snapshot.taken)
+    np.testing.assert_equal(plain(restored.state()), plain(snapshot.taken))
+    restored.agent.learn(total - steps, reset_num_timesteps=False)
+    np.testing.assert_equal(plain(restored.state()), plain(expected))
+
+    before, after = (plain(state["agent"]["parameters"]["policy"]) for state in (snapshot.taken, expected))
+    assert any((before[key] != after[key]).any() for key in before)  # there was something to continue
+
+
+@pytest.mark.parametrize("name", ["sac", "tqc"])
+def test_the_entropy_coefficient_is_part_of_the_state(name: str) -> None:
+    trained, fresh = Session(name, seed=0), Session(name, seed=1)
+    trained.agent.learn(120)
+    learnt = float(trained.agent.log_ent_coef)  # type: ignore[attr-defined]
+    assert learnt != 0.0
+    fresh.load(trained.state())
+    assert float(fresh.agent.log_ent_coef) == learnt  # type: ignore[attr-defined]
+    (group,) = fresh.agent.ent_coef_optimizer.param_groups  # type: ignore[attr-defined]
+    assert group["params"][0] is fresh.agent.log_ent_coef  # type: ignore[attr-defined]  # and goes on being learnt
+
+
+@pytest.mark.parametrize(("steps", "filled", "full"), [(120, 30, False), (240, 50, True)])
+def test_the_replay_buffer_holds_the_same_transitions(steps: int, filled: int, full: bool) -> None:
+    trained, fresh = Session("sac", seed=0), Session("sac", seed=1)
+    trained.agent.learn(steps)
+    state = trained.state()
+    assert state["agent"]["replay"]["arrays"]["rewards"].shape == (filled, 4)  # only what was written is kept
+    fresh.load(state)
+    ours, theirs = fresh.agent.replay_buffer, trained.agent.replay_buffer  # type: ignore[attr-defined]
+    assert (ours.pos, ours.full) == (theirs.pos, theirs.full) == (steps // 4 % 50, full)
+    for field in ("observations", "next_observations", "actions", "rewards", "dones", "timeouts"):
+        assert getattr(theirs, field)[:filled].any()
+        np.testing.assert_array_equal(getattr(ours, field)[:filled], getattr(theirs, field)[:filled])
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_the_policys_part_of_the_state_acts_the_same(name: str) -> None:
+    trained, fresh = Session(name, seed=0), Session(name, seed=1)
+    trained.agent.learn(128)
+    observations = np.random.default_rng(0).normal(size=(10, 11)).astype(np.float32)
+    expected = trained.agent.predict(observations, deterministic=True)[0]
+    assert not np.allclose(fresh.agent.predict(observations, deterministic=True)[0], expected)
+    load_policy(fresh.agent, copy.deepcopy(policy_state(agent_state(trained.agent))))
+    np.testing.assert_array_equal(fresh.agent.predict(observations, deterministic=True)[0], expected)
+
+
+def test_the_state_of_another_algorithm_is_refused() -> None:
+    ours, theirs = Session("sac", seed=0), Session("tqc", seed=0)
+    state = agent_state(theirs.agent)
+    with pytest.raises(ValueError, match=r"^is of TQC, not of SAC$"):
+        load_agent_state(ours.agent, state)
+    with pytest.raises(ValueError, match=r"^is of TQC, not of SAC$"):
+        load_policy(ours.agent, policy_state(state))
+
+
+@pytest.mark.parametrize("name", ["ppo", "sac"])
+def test_the_state_of_networks_of_another_shape_is_refused_in_one_line(name: str) -> None:
+    ours, theirs = Session(name, seed=0), Session(name, seed=0, policy_kwargs={"net_arch": [8]})
+    state = agent_state(theirs.agent)
+    for load, given in ((load_agent_state, state), (load_policy, policy_state(state))):
+        with pytest.raises(ValueError, match=r"^does not fit this agent: .*size mismatch for ") as caught:
+            load(ours.agent, given)
+        assert "\n" not in str(caught.value)

@@ -1,0 +1,117 @@
+"""Physical parameters: which there are, and how mass becomes inertia."""
+
+import mujoco
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from envs.hopper import Hopper
+from envs.parameters import body_inertia, find_parameter, operate, physical_parameters
+from envs.task import load_model
+
+Array = npt.NDArray[np.float64]
+PARAMETERS = physical_parameters(load_model(Hopper()))
+
+
+def compiled(bodies: str) -> mujoco.MjModel:
+    return mujoco.MjModel.from_xml_string(f"<mujoco><worldbody>{bodies}</worldbody></mujoco>")
+
+
+def capsules(sizes: Array, masses: Array) -> mujoco.MjModel:
+    return compiled(
+        "".join(
+            f'<body><freejoint/><geom type="capsule" size="{float(r)!r} {float(h)!r}" mass="{float(m)!r}"/></body>'
+            for (r, h), m in zip(sizes, masses, strict=True)
+        )
+    )
+
+
+def test_the_parameters_of_the_hopper_and_their_nominal_values() -> None:
+    found = {name: (parameter.quantity, round(parameter.nominal, 3)) for name, parameter in PARAMETERS.items()}
+    assert found == {
+        **{
+            f"{body}_mass": ("mass", value)
+            for body, value in {"torso": 3.665, "thigh": 4.058, "leg": 2.781, "foot": 5.316}.items()
+        },
+        **{f"{body}_inertia": ("inertia", 1.0) for body in ("torso", "thigh", "leg", "foot")},
+        **{f"{geom}_friction": ("friction", 0.9) for geom in ("torso", "thigh", "leg")},
+        "foot_friction": ("friction", 2.0),
+        "floor_friction": ("friction", 1.0),
+        **{f"{joint}_joint_damping": ("damping", 1.0) for joint in ("thigh", "leg", "foot")},
+        **{f"{joint}_joint_gear": ("gear", 200.0) for joint in ("thigh", "leg", "foot")},
+        "gravity": ("gravity", 9.81),
+    }
+
+
+def test_capsule_inertia_is_the_compilers_bit_for_bit() -> None:
+    rng = np.random.default_rng(0)
+    sizes = rng.uniform((0.01, 0.001), (0.3, 1.0), (300, 2))
+    nominal, masses = rng.uniform(0.1, 20, (2, 300))
+    model, recompiled = capsules(sizes, nominal), capsules(sizes, masses)
+    found = [body_inertia(model, body + 1, masses[body : body + 1])[0] for body in range(300)]
+    np.testing.assert_array_equal(found, recompiled.body_inertia[1:])
+    assert (recompiled.body_inertia[1:] != model.body_inertia[1:]).all()
+
+
+def test_capsule_inertia_of_many_masses_at_once() -> None:
+    model = load_model(Hopper())
+    masses = np.array([0.5, model.body_mass[2], 9.0])
+    found = body_inertia(model, 2, masses)
+    np.testing.assert_array_equal(found[1], model.body_inertia[2])
+    for row, mass in zip(found, masses, strict=True):
+        np.testing.assert_array_equal(row, body_inertia(model, 2, np.array([mass]))[0])
+
+
+BOX = '<geom type="box" size="0.1 0.2 0.3" mass="{0}"/>'
+DUMBBELL = (
+    '<geom type="capsule" size="0.05 0.2" mass="{0}"/><geom type="sphere" size="0.1" pos="0.1 0 0.3" mass="{1}"/>'
+)
+EXPLICIT = '<inertial pos="0 0 0.1" mass="{0}" diaginertia="{2} {3} {4}"/>'
+
+
+@pytest.mark.parametrize("shape", [BOX, DUMBBELL, EXPLICIT], ids=["box", "two geoms", "explicit"])
+def test_any_other_body_is_close_to_recompiling_it(shape: str) -> None:
+    def body(factor: float) -> mujoco.MjModel:
+        values = [repr(value * factor) for value in (2.0, 3.0, 0.3, 0.25, 0.2)]
+        return compiled(f"<body><freejoint/>{shape.format(*values)}</body>")
+
+    model, recompiled = body(1.0), body(1.7)
+    np.testing.assert_allclose(
+        body_inertia(model, 1, recompiled.body_mass[1:])[0], recompiled.body_inertia[1], rtol=1e-13
+    )
+
+
+def test_operations_act_on_the_nominal_value() -> None:
+    operands = np.array([0.5, 2.0])
+    np.testing.assert_array_equal(operate("=", 3.0, operands), [0.5, 2.0])
+    np.testing.assert_array_equal(operate("+", 3.0, operands), [3.5, 5.0])
+    np.testing.assert_array_equal(operate("*", 3.0, operands), [1.5, 6.0])
+    with pytest.raises(ValueError, match=r"^unknown operation '/'; accepted: = \(set\), \+ \(add\), \* \(scale\)$"):
+        operate("/", 3.0, operands)
+
+
+def test_an_unknown_parameter_is_refused_with_the_nearest_name() -> None:
+    assert find_parameter(PARAMETERS, "torso_mass") is PARAMETERS["torso_mass"]
+    accepted = ", ".join(sorted(PARAMETERS))
+    with pytest.raises(ValueError, match=r"^unknown physical parameter 'tigh_mass', did you mean 'thigh_mass'\?") as e:
+        find_parameter(PARAMETERS, "tigh_mass")
+    assert str(e.value).endswith(f"(accepted: {accepted})")
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, -0.1])
+@pytest.mark.parametrize("name", sorted(PARAMETERS))
+def test_no_parameter_may_be_negative_or_not_finite(name: str, value: float) -> None:
+    with pytest.raises(ValueError, match=rf"^{name} = (nan|-?inf|-0.1) is not physical: it must be finite and "):
+        PARAMETERS[name].check(value)
+
+
+def test_zero_is_accepted_only_where_nothing_divides_by_it() -> None:
+    accepted = set()
+    for name, parameter in PARAMETERS.items():
+        parameter.check(1e-3)
+        try:
+            parameter.check(0.0)
+        except ValueError:
+            continue
+        accepted.add(name)
+    assert accepted == {name for name in PARAMETERS if name.endswith(("_friction", "_damping", "gravity"))}

@@ -1,0 +1,92 @@
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from experiments.config import RunConfig
+from experiments.info import print_runs
+from experiments.run import Run, create_run
+from experiments.statistics import read_episodes
+
+Tiny = Callable[..., RunConfig]
+
+
+@pytest.fixture(autouse=True)
+def wide_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+
+
+def cells(line: str) -> list[str]:
+    return [cell.strip() for cell in line.strip("│┃ \n").replace("┃", "│").split("│")]
+
+
+def lines_with(text: str, word: str) -> list[list[str]]:
+    return [cells(line) for line in text.splitlines() if word in line and "│" in line]
+
+
+def test_everything_about_one_run(own_run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    result = {"steps": 51_200, "wall_s": 25.6, "diverged_episodes": 0}
+    (own_run.directory / "done.json").write_text(json.dumps(result))
+    print_runs([own_run])
+    out = capsys.readouterr().out
+    config = yaml.safe_load(out[: out.index("┏")])
+    assert config["agent"]["hyperparameters"]["n_steps"] == 16
+    assert config["horizon"] == 50
+    recent = own_run.rows()[-1]["rollout/ep_rew_mean"]
+    (row,) = lines_with(out, "seed-000")
+    assert row == [
+        "tiny/hopper-source-state-none-ppo/seed-000",
+        "done",
+        "51,200",
+        "26 s",
+        "2,000",
+        f"{recent:.0f}",
+        "50 steps",
+    ]
+    assert "python: 3." in out
+    assert "num_threads: 1" in out
+    mean = read_episodes(own_run.episodes).groupby("eval_domain")["return"].mean()
+    judged = lines_with(out, "no randomisation")
+    assert [line[1] for line in judged] == ["source", "target"]
+    for line in judged:
+        assert line[3] == f"{mean[line[1]]:.0f}"
+        assert line[-1] == "3"
+    assert "return per episode of 50 steps" in out
+
+
+def test_a_table_of_several_runs(own_run: Run, tiny: Tiny, capsys: pytest.CaptureFixture[str]) -> None:
+    root = own_run.directory.parents[2]
+    unstarted = create_run(tiny(seed=1), root)
+    unfinished = create_run(tiny(seed=2), root)
+    shutil.copytree(own_run.checkpoints / "000000000384", unfinished.checkpoints / "000000000384")
+    shutil.copy(own_run.metrics, unfinished.metrics)
+    print_runs([own_run, unstarted, unfinished])
+    out = capsys.readouterr().out
+    rows = lines_with(out, "seed-00")
+    assert [row[0][-8:] for row in rows] == ["seed-000", "seed-001", "seed-002"]
+    assert rows[0][1:3] == ["done", "512"]
+    assert rows[1][1:] == ["unfinished", "0 of 512", "-", "-", "-", "50 steps"]
+    assert rows[2][1:5] == ["unfinished", "384 of 512", "-", "-"]
+    assert "figure: hopper" not in out
+
+
+def test_a_run_that_never_started_has_no_provenance(
+    tiny: Tiny, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    print_runs([create_run(tiny(), tmp_path)])
+    out = capsys.readouterr().out
+    assert "0 of 512" in out
+    assert "python:" not in out
+
+
+@pytest.mark.parametrize(
+    ("name", "content"), [("metrics.jsonl", "garbage\n"), ("done.json", "{}"), ("episodes.csv", "a,b\n")]
+)
+def test_damaged_files_are_named(own_run: Run, name: str, content: str) -> None:
+    (own_run.directory / name).write_text(content)
+    with pytest.raises(ValueError, match=name) as caught:
+        print_runs([own_run])
+    assert "\n" not in str(caught.value)

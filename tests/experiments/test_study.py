@@ -1,0 +1,330 @@
+import csv
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import pandas as pd
+import pytest
+import yaml
+
+from experiments import executors
+from experiments.config import RunConfig, parse_config
+from experiments.executors import run_local
+from experiments.files import read_json
+from experiments.run import Run, create_run, find_runs
+from experiments.statistics import read_episodes
+from experiments.study import STUDIES, StudyConfig, read_study, run_study
+
+SUMMARY = (
+    "study,figure,horizon,pipeline,randomization,agent,steps,train_domain,eval_domain,n_seeds,episodes,"
+    "iqm,iqm_low,iqm_high,mean,std,worst_seed,cvar10"
+)
+STUDY: dict[str, Any] = {
+    "name": "little",
+    "title": "A little study",
+    "description": "Two cells, two seeds.",
+    "base": {
+        "steps": 256,
+        "num_envs": 4,
+        "horizon": 50,
+        "agent": {"name": "ppo", "hyperparameters": {"n_steps": 16, "batch_size": 32, "n_epochs": 2}},
+    },
+    "cells": [{}, {"randomization": {"method": "uniform"}, "agent": {"hyperparameters": {"n_epochs": 1}}}],
+    "target": "target",
+    "seeds": 2,
+    "episodes": 3,
+}
+
+
+def make(**changes: Any) -> StudyConfig:
+    return parse_config(StudyConfig, STUDY | changes, "study")
+
+
+class Roots:
+    """Where a study's runs and results are."""
+
+    def __init__(self, folder: Path) -> None:
+        self.runs, self.results = folder / "runs", folder / "results"
+        self.directory = self.results / "little"
+
+    def run(self, study: StudyConfig, workers: int = 2) -> tuple[Path, list[str]]:
+        return run_study(study, self.runs, self.results, workers)
+
+    def copy(self, folder: Path) -> "Roots":
+        for name in ("runs", "results"):
+            shutil.copytree(getattr(self, name), folder / name)
+        return Roots(folder)
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Roots:
+    """The little study, done; copy it before changing it."""
+    roots = Roots(tmp_path_factory.mktemp("study"))
+    report, failures = roots.run(make())
+    assert failures == []
+    assert report == roots.directory / "report.html"
+    return roots
+
+
+def start_nothing(*_: Any) -> subprocess.Popen[bytes]:
+    raise AssertionError("a process was started")
+
+
+def test_a_study_leaves_what_the_design_says(done: Roots) -> None:
+    folder = done.directory
+    assert [run.done for run in find_runs([done.runs])] == [True] * 4
+    assert parse_config(StudyConfig, yaml.safe_load((folder / "study.yaml").read_text()), "f") == make()
+    episodes = read_episodes(folder / "episodes.csv")
+    assert len(episodes) == 2 * 2 * 2 * 3  # cells, seeds, domains, episodes
+    assert (folder / "summary.csv").read_text().splitlines()[0] == SUMMARY
+    summary = pd.read_csv(folder / "summary.csv", keep_default_na=False)
+    keys = ["randomization", "train_domain", "eval_domain", "n_seeds", "episodes", "horizon", "steps"]
+    assert sorted(summary[keys].itertuples(index=False, name=None)) == [
+        (method, "source", domain, 2, 6, 50, 256) for method in ("none", "uniform") for domain in ("source", "target")
+    ]
+    groups = episodes.groupby(["randomization", "eval_domain", "seed"])["return"].mean()
+    for _, row in summary.iterrows():
+        seeds = groups[row["randomization"], row["eval_domain"]]
+        assert float(row["mean"]) == pytest.approx(seeds.mean())
+        assert float(row["worst_seed"]) == pytest.approx(seeds.min())
+    page = (folder / "report.html").read_text()
+    assert "A little study" in page
+    assert page.count("data:video/mp4;base64,") == 2
+    assert (folder / "README.md").read_text().startswith("# ")
+    assert {"returns.png", "gap.png"} <= set(os.listdir(folder / "figures"))
+    provenance = read_json(folder / "provenance.json")
+    assert provenance["command"] == "simgap study little"
+    assert provenance["wall_s"] > 0
+
+
+def test_rows_are_those_of_the_runs(done: Roots) -> None:
+    with (done.directory / "runs.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    runs = {(run.config.randomization.label, run.config.seed): run for run in find_runs([done.runs])}
+    assert len(rows) == 4
+    for row in rows:
+        run = runs[row["randomization"], int(row["seed"])]
+        assert row["cell"] == run.directory.parent.name
+        assert int(row["steps"]) == run.result()["steps"] == 256
+        assert float(row["wall_s"]) == pytest.approx(run.result()["wall_s"], abs=0.06)
+        assert row["diverged"] == "0"
+    merged = pd.concat([read_episodes(run.episodes) for run in runs.values()])
+    collected = read_episodes(done.directory / "episodes.csv")
+    assert sorted(collected["return"]) == pytest.approx(sorted(merged["return"]), abs=1e-4)
+
+
+def test_each_cell_has_a_video_of_its_first_seed_in_the_target(done: Roots) -> None:
+    videos = sorted((done.directory / "videos").iterdir())
+    assert [video.name for video in videos] == [
+        f"hopper-source-state-{method}-ppo-in-target.mp4" for method in ("none", "uniform")
+    ]
+    for path in videos:
+        video = cv2.VideoCapture(str(path))
+        assert video.get(cv2.CAP_PROP_FRAME_COUNT) >= 2
+        video.release()
+
+
+def test_the_cell_changes_the_base_key_by_key(done: Roots) -> None:
+    runs = {run.config.randomization.label: run.config.agent.hyperparameters for run in find_runs([done.runs])}
+    assert (runs["none"]["n_epochs"], runs["uniform"]["n_epochs"]) == (2, 1)
+    assert runs["uniform"]["n_steps"] == 16
+
+
+def test_a_second_call_trains_nothing(done: Roots, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    roots = done.copy(tmp_path)
+    before = {path: path.read_bytes() for path in roots.runs.rglob("*") if path.is_file()}
+    wall = read_json(roots.directory / "provenance.json")["wall_s"]
+    summary = (roots.directory / "summary.csv").read_bytes()
+    (roots.directory / "report.html").unlink()
+    monkeypatch.setattr(executors, "_start", start_nothing)
+    report, failures = roots.run(make())
+    assert failures == []
+    assert report.exists()
+    assert (roots.directory / "summary.csv").read_bytes() == summary
+    assert {path: path.read_bytes() for path in roots.runs.rglob("*") if path.is_file()} == before
+    assert read_json(roots.directory / "provenance.json")["wall_s"] >= wall
+
+
+def test_a_failed_run_is_named_and_the_others_finish(done: Roots, tmp_path: Path) -> None:
+    """Its checkpoint is damaged, and so are its metrics: neither may stop the study."""
+    roots = done.copy(tmp_path)
+    broken = next(run for run in find_runs([roots.runs]) if run.name.endswith("uniform-ppo/seed-001"))
+    (broken.directory / "done.json").unlink()
+    broken.metrics.write_text("garbage\n")
+    damaged = broken.latest_checkpoint() / "training.json"
+    damaged.write_text("{}")
+    report, (failure,) = roots.run(make())
+    log = broken.directory / "log.txt"
+    assert failure == (
+        f"{broken.name} failed (exit status 1): error: {damaged}: truncated or changed since it was written "
+        f"(SHA-256 differs) [log: {log}]"
+    )
+    assert "truncated or changed" in log.read_text()
+    assert report.exists()
+    summary = pd.read_csv(roots.directory / "summary.csv")
+    assert summary.groupby("randomization")["n_seeds"].unique().map(list).to_dict() == {"none": [2], "uniform": [1]}
+
+
+def test_damaged_episodes_are_the_failure_of_that_run(
+    done: Roots, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    roots = done.copy(tmp_path)
+    run = find_runs([roots.runs])[0]
+    run.episodes.write_text("nonsense\n")
+    started: list[str] = []
+
+    def start(run: Run, *_: Any) -> subprocess.Popen[bytes]:
+        started.append(run.name)
+        return subprocess.Popen([sys.executable, "-I", "-S", "-c", "raise SystemExit(3)"])
+
+    monkeypatch.setattr(executors, "_start", start)
+    _, (failure,) = roots.run(make())
+    assert started == [run.name]
+    assert failure.startswith(f"{run.name} failed (exit status 3)")
+
+
+def test_another_configuration_in_the_same_directory_is_refused(
+    done: Roots, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    roots = done.copy(tmp_path)
+    monkeypatch.setattr(executors, "_start", start_nothing)
+    before = (roots.directory / "study.yaml").read_bytes()
+    other = make(base={**STUDY["base"], "steps": 512})
+    with pytest.raises(ValueError, match="holds a run with steps = 256, not 512"):
+        roots.run(other)
+    assert (roots.directory / "study.yaml").read_bytes() == before
+
+
+def test_more_seeds_start_only_the_missing_runs(done: Roots, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    roots = done.copy(tmp_path)
+    monkeypatch.setattr(executors, "_start", start_nothing)
+    with pytest.raises(AssertionError, match="a process was started"):
+        roots.run(replace(make(), seeds=3))
+    assert len(find_runs([roots.runs])) == 6
+
+
+def test_when_nothing_finishes_the_first_failure_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(executors, "_start", python("import os; os.kill(os.getpid(), 9)"))
+    with pytest.raises(ValueError, match=r"study little: no run finished; .*seed-000 failed \(killed by signal 9\)"):
+        Roots(tmp_path).run(make(seeds=1))
+    assert not (tmp_path / "results").exists()
+
+
+def test_negative_workers_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="workers is -1; it must be 0"):
+        Roots(tmp_path).run(make(), workers=-1)
+    assert list(tmp_path.iterdir()) == []
+
+
+def python(code: str) -> Callable[..., subprocess.Popen[bytes]]:
+    """Starts a process with ``code`` in place of a run's, which finds its seed in ``seed``."""
+
+    def start(run: Run, *_: Any) -> subprocess.Popen[bytes]:
+        with (run.directory / "log.txt").open("ab") as log:
+            words = [sys.executable, "-I", "-S", "-c", f"seed = {run.config.seed}; {code}"]
+            return subprocess.Popen(words, stdout=log, stderr=log)
+
+    return start
+
+
+@pytest.fixture
+def runs(tmp_path: Path, tiny: Callable[..., RunConfig]) -> list[Run]:
+    return [create_run(tiny(seed=seed), tmp_path) for seed in range(5)]
+
+
+def test_every_failure_is_read(runs: list[Run], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        executors, "_start", python("import sys; print('hello'); sys.exit(seed % 2 and f'boom {seed}')")
+    )
+    watched: list[tuple[int, int]] = []
+
+    def watch(active: Sequence[Run], ended: Sequence[Run]) -> None:
+        watched.append((len(active), len(ended)))
+
+    failures = run_local(runs, ["source"], 1, 3, watch)
+    assert [failure.run.config.seed for failure in failures] == [1, 3]
+    for failure in failures:
+        seed = failure.run.config.seed
+        assert failure.line() == f"{failure.run.name} failed (exit status 1): boom {seed} [log: {failure.log}]"
+    assert watched[-1] == (0, 5)
+    assert max(active for active, _ in watched) <= 3
+    assert failures[0].log.read_text().splitlines()[0] == "hello"
+
+
+def test_a_failure_without_a_word(runs: list[Run], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(executors, "_start", python("raise SystemExit(4)"))
+    (failure,) = run_local(runs[:1], [], 1, 1, lambda active, ended: None)
+    assert failure.line().endswith(f"failed (exit status 4): no output [log: {failure.log}]")
+    failure.log.unlink()
+    assert "no output" in failure.line()
+
+
+def test_an_interruption_ends_every_process(runs: list[Run], monkeypatch: pytest.MonkeyPatch) -> None:
+    processes: list[subprocess.Popen[bytes]] = []
+    sleeper = python("import time; time.sleep(600)")
+
+    def start(*arguments: Any) -> subprocess.Popen[bytes]:
+        processes.append(sleeper(*arguments))
+        return processes[-1]
+
+    def interrupt(active: Sequence[Run], ended: Sequence[Run]) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(executors, "_start", start)
+    with pytest.raises(KeyboardInterrupt):
+        run_local(runs, [], 1, 2, interrupt)
+    assert [process.poll() for process in processes] == [-15, -15]
+
+
+def test_studies_that_ship_can_be_read() -> None:
+    names = sorted(path.stem for path in STUDIES.glob("*.yaml"))
+    assert "demo" in names
+    for name in names:
+        study = read_study(name)
+        assert study.name == name
+        assert len({config.path for config in study.runs()}) == study.seeds * len(study.cells)
+    accepted = f"{', '.join(names)}, or the path of a .yaml file"
+    with pytest.raises(ValueError, match=re.escape(f"unknown study 'nope'; accepted: {accepted}")):
+        read_study("nope")
+    with pytest.raises(ValueError, match=r"unknown study 'absent\.yaml'"):
+        read_study("absent.yaml")
+
+
+REFUSED: list[tuple[dict[str, Any], str]] = [
+    ({"cells": [{}, {}]}, "cells: two of them are the same run little/hopper-source-state-none-ppo/seed-000"),
+    ({"cells": []}, "cells is empty; a study needs at least one cell"),
+    ({"cells": [{}, {"figure": "unicorn"}]}, "study little, cells[1]: unknown figure 'unicorn'; accepted: hopper"),
+    ({"cells": [{"agent": {"nam": "x"}}]}, "study little, cells[0]: agent.nam: unknown key"),
+    ({"base": {"stepps": 3}}, "study little, cells[0]: stepps: unknown key"),
+    ({"seeds": 0}, "seeds is 0; it must be 1 or more"),
+    ({"episodes": -1}, "episodes is -1; it must be 1 or more"),
+    ({"seeds": "3"}, "seeds: Input should be a valid integer, found '3'"),
+    ({"name": "../x"}, "name '../x' must be letters, digits"),
+    ({"name": ".."}, "name '..' must be letters, digits"),
+    ({"goal": 1}, "goal: unknown key (accepted: name, title, description, base, cells, source, target, seeds"),
+    ({"goals": [{"text": "x"}]}, "goals.0.randomization: "),
+]
+
+
+@pytest.mark.parametrize(("changes", "message"), REFUSED, ids=[str(changes) for changes, _ in REFUSED])
+def test_a_faulty_study_is_refused_in_one_line(changes: dict[str, Any], message: str, tmp_path: Path) -> None:
+    path = tmp_path / "study.yaml"
+    path.write_text(yaml.safe_dump(STUDY | changes))
+    with pytest.raises(ValueError, match=re.escape(message)) as caught:
+        read_study(str(path))
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("text", "message"), [("a: [", "not valid YAML"), ("", "holds a NoneType"), ("{}", "name: ")])
+def test_a_file_that_is_no_study(text: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "s.yml").write_text(text)
+    with pytest.raises(ValueError, match=message):
+        read_study(str(tmp_path / "s.yml"))
