@@ -98,7 +98,9 @@ def load_random_state(agent: BaseAlgorithm, state: State) -> None:
         torch.cuda.set_rng_state(random["cuda"])
     np.random.set_state(random["numpy"])  # noqa: NPY002
     agent.action_space.np_random.bit_generator.state = random["actions"]
-    agent.logger.name_to_value.update(state["log"])
+    for name, value in state["log"].items():
+        # A number comes out of a checkpoint as an array without dimensions.
+        agent.logger.record(name, value.item() if isinstance(value, np.ndarray) else value)
 
 
 def load_policy(agent: BaseAlgorithm, state: State) -> None:

@@ -241,9 +241,9 @@ def _parse(words: list[str]) -> Callable[[], None]:
     except SystemExit as stop:
         if not stop.code:
             raise
-        lines = [line.strip("│ ") for line in boxes.getvalue().splitlines() if line.startswith("│")]
-        text = " ".join(line for line in lines if line.strip("─"))
-        text = text.split(" For full helptext")[0].removeprefix("Error parsing __tyro-dummy-inner__.run.")
+        # A heading, then the message between rules; drawn with plain characters where UTF-8 is not to be had.
+        lines = [line.strip("│ ") for line in boxes.getvalue().splitlines() if line.strip("│╰╯─- ")][1:]
+        text = " ".join(lines).split(" For full helptext")[0].removeprefix("Error parsing __tyro-dummy-inner__.run.")
         raise ValueError(f"{text} (see simgap {' '.join([*words[:1], '--help'])})") from None
     return action
 

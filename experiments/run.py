@@ -171,6 +171,8 @@ def find_runs(paths: list[Path]) -> list[Run]:
     Raises:
         ValueError: there is none.
     """
+    if not paths:
+        raise ValueError("no run is given; accepted: run directories, or folders of them")
     found = {file.parent: None for path in paths for file in sorted(path.rglob("config.yaml"))}
     if not found:
         raise ValueError(f"no run found in {', '.join(map(str, paths))}; a run directory has a config.yaml")

@@ -71,7 +71,7 @@ def test_folding_changes_neither_actions_nor_values(name: str, hyperparameters: 
     for found, value, other in zip(outputs(agent, raw), expected, unfolded, strict=True):
         np.testing.assert_allclose(found, value, atol=1e-5)
         assert not np.allclose(other, value, atol=1e-2)  # without folding there is a difference to see
-    assert len(np.unique(expected[0])) > 100  # the actions are not all clipped
+    assert len(np.unique(expected[0])) > 75  # of 150: the actions are not all clipped
 
 
 def test_without_normalised_observations_nothing_changes() -> None:

@@ -27,24 +27,27 @@ class HalfOfIt(gymnasium.Env[Any, Any]):
         return self.observation, -float(np.square(action - self.observation / 2).sum()), True, False, {}
 
 
+_ROLLOUTS = {"n_steps": 32, "batch_size": 64, "n_epochs": 8}
+_REPLAY = {"learning_starts": 200, "batch_size": 64, "buffer_size": 10_000, "learning_rate": 1e-2}
+
+
 @pytest.mark.parametrize(
     ("name", "hyperparameters", "steps"),
     [
-        ("ppo", {"n_steps": 32, "batch_size": 64, "n_epochs": 10, "learning_rate": 3e-3}, 8_000),
+        ("ppo", {**_ROLLOUTS, "learning_rate": 5e-3, "policy_kwargs": {"net_arch": [16]}}, 1024),
         (
             "recurrent_ppo",
-            {"n_steps": 32, "batch_size": 64, "learning_rate": 5e-3, "policy_kwargs": {"lstm_hidden_size": 16}},
-            6_000,
+            {**_ROLLOUTS, "learning_rate": 1e-2, "policy_kwargs": {"lstm_hidden_size": 8, "net_arch": [8]}},
+            1024,
         ),
-        ("sac", {"learning_starts": 200, "batch_size": 64, "policy_kwargs": {"net_arch": [32]}}, 6_000),
-        ("tqc", {"learning_starts": 200, "batch_size": 64, "policy_kwargs": {"net_arch": [32]}}, 6_000),
+        ("sac", {**_REPLAY, "policy_kwargs": {"net_arch": [32]}}, 2048),
+        ("tqc", {**_REPLAY, "policy_kwargs": {"net_arch": [32]}}, 2048),
     ],
 )
 def test_an_agent_finds_the_known_best_action(name: str, hyperparameters: dict[str, Any], steps: int) -> None:
     env = DummyVecEnv([HalfOfIt for _ in range(8)])
     env.seed(0)
-    defaults = {"buffer_size": 10_000, "learning_rate": 3e-3} if name in ("sac", "tqc") else {}
-    agent = make_agent(AgentConfig(name, {**defaults, **hyperparameters}), env, seed=0)
+    agent = make_agent(AgentConfig(name, hyperparameters), env, seed=0)
     questions = np.linspace(-0.9, 0.9, 19, dtype=np.float32)[:, None]
     before = np.abs(agent.predict(questions, deterministic=True)[0] - questions / 2).max()
     agent.learn(steps)

@@ -120,10 +120,10 @@ def test_a_restored_agent_continues_bit_identically(name: str, steps: int, total
 def test_the_entropy_coefficient_is_part_of_the_state(name: str) -> None:
     trained, fresh = Session(name, seed=0), Session(name, seed=1)
     trained.agent.learn(120)
-    learnt = float(trained.agent.log_ent_coef)  # type: ignore[attr-defined]
+    learnt = trained.agent.log_ent_coef.item()  # type: ignore[attr-defined]
     assert learnt != 0.0
     fresh.load(trained.state())
-    assert float(fresh.agent.log_ent_coef) == learnt  # type: ignore[attr-defined]
+    assert fresh.agent.log_ent_coef.item() == learnt  # type: ignore[attr-defined]
     (group,) = fresh.agent.ent_coef_optimizer.param_groups  # type: ignore[attr-defined]
     assert group["params"][0] is fresh.agent.log_ent_coef  # type: ignore[attr-defined]  # and goes on being learnt
 

@@ -282,7 +282,7 @@ def test_the_checkpoint_of_another_agent_is_refused(own_run: Run, tiny: Callable
 
 
 def test_the_checkpoint_of_another_shape_is_refused(own_run: Run, tiny: Callable[..., RunConfig]) -> None:
-    wider = tiny(agent={"name": "ppo", "hyperparameters": {"policy_kwargs": {"net_arch": [32]}}})
+    wider = tiny(agent={"name": "ppo", "hyperparameters": {"policy_kwargs": {"net_arch": [32, 32]}}})
     with pytest.raises(ValueError, match=r"does not fit this agent: .*size mismatch") as caught:
         load_trained(Run(wider.resolved(), own_run.directory), "source", 1, 1)
     assert str(own_run.latest_checkpoint()) in str(caught.value)

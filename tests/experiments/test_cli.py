@@ -1,4 +1,5 @@
 import errno
+import io
 import os
 from pathlib import Path
 from typing import Any
@@ -88,7 +89,8 @@ def test_help_of_train_has_units_and_choices(capsys: pytest.CaptureFixture[str])
 UNIFORM = ["train", "--randomization", "uniform", "--randomization.draws"]
 HYPER = ["train", "--agent.hyperparameters"]
 REFUSED: list[tuple[list[str], str]] = [
-    (["trian"], "trian"),
+    (["trian"], "Unrecognized options: trian Available subcommands: train, evaluate, study"),
+    ([], "Expected one of {train, evaluate, study"),
     (["train", "--figure", "unicorn"], "unknown figure 'unicorn'; accepted: hopper"),
     (["train", "--domain", "mars"], "accepted: first a name of nominal, source, target"),
     (["train", "--domain", "source, torso_mas+1"], "did you mean 'torso_mass'?"),
@@ -96,9 +98,9 @@ REFUSED: list[tuple[list[str], str]] = [
     (["train", "--agent", "dqn"], "unknown agent 'dqn'; accepted: ppo, recurrent_ppo, sac, tqc"),
     (["train", "--agent=dqn"], "unknown agent 'dqn'; accepted: ppo, recurrent_ppo, sac, tqc"),
     (["train", "--randomization", "magic"], "unknown randomisation 'magic'; accepted: none, uniform"),
-    (["train", "--frobnicate", "1"], "--frobnicate"),
+    (["train", "--frobnicate", "1"], "Unrecognized options: --frobnicate, 1 (see simgap train --help)"),
     (["train", "--steps", "-1"], "steps is -1; it must be from 0"),
-    (["train", "--steps", "many"], "--steps"),
+    (["train", "--steps", "many"], "Error parsing --steps: invalid literal for int() with base 10: 'many'"),
     (["train", "--horizon", "0"], "horizon is 0; it must be from 1"),
     (["train", "--num-envs", "-3"], "num_envs is -3; it must be from 0"),
     (["train", "--checkpoint-every", "0"], "checkpoint_every is 0; it must be from 1"),
@@ -120,13 +122,14 @@ REFUSED: list[tuple[list[str], str]] = [
     (["train", "--config=absent.yaml"], "absent.yaml: cannot be read (No such file or directory)"),
     (["train", "--config", "unknown.yaml"], "unknown.yaml: stepz: unknown key (accepted: study, figure, domain"),
     (["train", "--config", "broken.yaml"], "broken.yaml: not valid YAML"),
-    (["evaluate"], "runs"),
+    (["evaluate"], "no run is given; accepted: run directories, or folders of them"),
+    (["info"], "no run is given"),
     (["evaluate", "nowhere"], "no run found in nowhere; a run directory has a config.yaml"),
     (["evaluate", "RUN", "--episodes", "0"], "episodes is 0; it must be from 1"),
     (["evaluate", "RUN", "--episodes", "-5"], "episodes is -5; it must be from 1"),
     (["evaluate", "RUN", "--domains", "mars"], "cannot read 'mars'"),
     (["evaluate", "RUN", "--threads", "-1"], "threads is -1; it must be 0"),
-    (["play"], "run"),
+    (["play"], "Missing from simgap play: PATH Run directory."),
     (["play", "nowhere"], "nowhere: not a run directory (it has no config.yaml)"),
     (["play", "RUN", "--video", "v.gif"], "v.gif: accepted: a file name that ends in .mp4"),
     (["play", "RUN", "--domain", "mars"], "cannot read 'mars'"),
@@ -156,6 +159,22 @@ def test_bad_input_is_one_line_and_changes_nothing(
     assert stop.value.code == 2
     assert message in complaint(capsys)
     assert contents(place) == before
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
+@pytest.mark.parametrize("width", ["60", "200"])
+def test_errors_read_the_same_on_every_terminal(
+    encoding: str, width: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The parser draws its boxes as the standard output can show them."""
+    monkeypatch.setenv("COLUMNS", width)
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(io.BytesIO(), encoding=encoding))
+    with pytest.raises(SystemExit) as stop:
+        main(["train", "--agent", "dqn"])
+    assert stop.value.code == 2
+    assert complaint(capsys) == (
+        "simgap: error: agent: unknown agent 'dqn'; accepted: ppo, recurrent_ppo, sac, tqc (see simgap train --help)"
+    )
 
 
 def test_another_configuration_is_refused(own_run: Run, capsys: pytest.CaptureFixture[str]) -> None:

@@ -241,7 +241,7 @@ def runs(tmp_path: Path, tiny: Callable[..., RunConfig]) -> list[Run]:
 
 def test_every_failure_is_read(runs: list[Run], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        executors, "_start", python("import sys; print('hello'); sys.exit(seed % 2 and f'boom {seed}')")
+        executors, "_start", python("import sys; print('hello', flush=True); sys.exit(seed % 2 and f'boom {seed}')")
     )
     watched: list[tuple[int, int]] = []
 

@@ -71,7 +71,8 @@ def test_a_run_has_everything_when_it_is_done(ppo_run: Run) -> None:
     assert [row["step"] for row in rows] == list(range(64, 513, 64))
     assert all(row["rollout/diverged_episodes"] == 0 for row in rows)
     assert all(np.isfinite(row["train/loss"]) for row in rows[1:])
-    assert Image.open(ppo_run.directory / "learning_curve.png").size[0] > 300
+    with Image.open(ppo_run.directory / "learning_curve.png") as picture:
+        assert picture.size[0] > 300
     assert [path.name for path in ppo_run.directory.glob(".*")] == [".lock"]
     (start,) = ppo_run.starts()
     assert start["num_threads"] == 1
