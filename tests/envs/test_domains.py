@@ -26,7 +26,7 @@ def mass(body: str, value: float) -> tuple[str, str]:
 def inertia(factor: float) -> Edits:
     """An explicit inertial frame for the torso, whose geom has none of its own."""
     moments = " ".join(repr(float(value)) for value in NOMINAL.body("torso").inertia * factor)
-    inertial = f'<inertial pos="0 0 0" mass="{NOMINAL.body("torso").mass[0]!r}" diaginertia="{moments}"/>'
+    inertial = f'<inertial pos="0 0 0" mass="{float(NOMINAL.body("torso").mass[0])!r}" diaginertia="{moments}"/>'
     body = '<body name="torso" pos="0 0 1.25">'
     return ('inertiafromgeom="true"', 'inertiafromgeom="auto"'), (body, body + inertial)
 
