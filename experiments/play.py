@@ -10,6 +10,7 @@ from typing import Any
 
 import cv2
 import imageio_ffmpeg
+import mujoco
 import numpy as np
 import numpy.typing as npt
 
@@ -106,11 +107,14 @@ def play_live(run: Run, domain: str, seed: int = 0) -> float:
     policy = _one(run, domain, seed)
     simulation = policy.simulation
     model, data = simulation.batch.get_model(0), simulation.batch.get_data(0)
-    with viewer.launch_passive(model, data) as window:
+    with viewer.launch_passive(model, data, show_left_ui=False, show_right_ui=False) as window:
+        window.cam.type = mujoco.mjtCamera.mjCAMERA_FIXED
+        window.cam.fixedcamid = 0  # each figure's first camera follows it
         started = time.monotonic()
 
         def watch(step: int, total: float) -> bool:
             simulation.batch.get_data(0, data)
+            mujoco.mj_forward(model, data)  # the batch keeps states, not the poses that are drawn
             window.sync()
             time.sleep(max(0.0, started + step * simulation.dt - time.monotonic()))
             return bool(window.is_running())

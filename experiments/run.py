@@ -133,7 +133,7 @@ def create_run(config: RunConfig, root: Path = RUNS) -> Run:
     Raises:
         ValueError: the directory holds another configuration, or the algorithm refuses its hyperparameters.
     """
-    config = config.resolved()
+    given, config = config, config.resolved()
     run = Run(config, root / config.path)
     file = run.directory / "config.yaml"
     if not file.exists():
@@ -141,7 +141,10 @@ def create_run(config: RunConfig, root: Path = RUNS) -> Run:
         make_agent(config.agent, config.make_env(config.num_envs, num_threads=1), config.seed, config.device)
         write_text(file, to_yaml(config))
         return run
-    there, wanted = _flat(to_plain(open_run(run.directory).config)), _flat(to_plain(config))
+    stored = open_run(run.directory)
+    if stored.config == given:  # complete when it was written: defaults that came later are none of its business
+        return stored
+    there, wanted = _flat(to_plain(stored.config)), _flat(to_plain(config))
     differing = [key for key in {**there, **wanted} if there.get(key) != wanted.get(key)]
     if differing:
         key = differing[0]

@@ -2,10 +2,12 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from agents import AGENTS
 from experiments.config import RunConfig
 from experiments.run import Run, create_run, find_runs, open_run, record_provenance
 
@@ -51,6 +53,19 @@ def test_what_the_algorithm_refuses_leaves_no_directory(
     with pytest.raises((ValueError, RuntimeError), match=message):
         create_run(tiny(**changes), tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_default_that_comes_later_does_not_change_an_old_run(
+    tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = create_run(tiny(), tmp_path)
+    later = replace(AGENTS["ppo"], hyperparameters={**AGENTS["ppo"].hyperparameters, "vf_coef": 0.25})
+    monkeypatch.setitem(AGENTS, "ppo", later)
+    again = create_run(open_run(run.directory).config, tmp_path)
+    assert again == run
+    assert "vf_coef" not in again.config.agent.hyperparameters
+    with pytest.raises(ValueError, match=r"agent\.hyperparameters\.vf_coef = None, not 0\.25"):
+        create_run(tiny(), tmp_path)
 
 
 def test_what_is_not_a_run_is_refused(tmp_path: Path) -> None:
