@@ -48,7 +48,7 @@ _OFF_POLICY: dict[str, Any] = {
 
 AGENTS: dict[str, AgentSpec] = {
     "ppo": AgentSpec(
-        "stable_baselines3",
+        "agents.on_policy",
         "PPO",
         "MlpPolicy",
         num_envs=32,
@@ -65,7 +65,7 @@ AGENTS: dict[str, AgentSpec] = {
         **_ON_POLICY,
     ),
     "recurrent_ppo": AgentSpec(
-        "sb3_contrib",
+        "agents.on_policy",
         "RecurrentPPO",
         "MlpLstmPolicy",
         num_envs=32,
@@ -123,6 +123,7 @@ _SMALLEST_INTEGER = {
 _ABOVE_ZERO = ("learning_rate", "clip_range", "clip_range_vf", "max_grad_norm", "target_kl")
 _UP_TO_ONE = ("gamma", "gae_lambda", "tau")
 _OR_ELSE = {"gradient_steps": -1, "clip_range_vf": None, "target_kl": None}
+SCHEDULED = ("learning_rate", "clip_range", "clip_range_vf")
 _SCHEDULE = re.compile(r"^linear\(\s*([^,()]+)\s*,\s*([^,()]+)\s*\)$")
 
 
@@ -150,7 +151,10 @@ class AgentConfig:
                 raise ValueError(
                     f"unknown hyperparameter {key!r} of {self.name}{hint} (accepted: {', '.join(accepted)})"
                 )
-        construct(self.hyperparameters)
+        for key, value in construct(self.hyperparameters).items():
+            entropy = key == "ent_coef" and self.name in ("ppo", "recurrent_ppo")
+            if isinstance(value, LinearSchedule) and key not in SCHEDULED and not entropy:
+                raise ValueError(f"hyperparameter {key} of {self.name} takes no schedule; accepted: a number")
 
     def resolved(self) -> "AgentConfig":
         """The same with every default of ours written out."""
@@ -174,7 +178,7 @@ def construct(hyperparameters: Mapping[str, Any]) -> dict[str, Any]:
     arguments: dict[str, Any] = {}
     for key, value in hyperparameters.items():
         arguments[key] = value
-        if isinstance(value, str) and key in ("learning_rate", "clip_range", "clip_range_vf"):
+        if isinstance(value, str) and (key in SCHEDULED or _SCHEDULE.match(value.strip())):
             match = _SCHEDULE.match(value.strip())
             try:
                 numbers = [float(number) for number in (match.groups() if match else (value,))]

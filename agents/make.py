@@ -7,10 +7,11 @@ import numpy as np
 import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.running_mean_std import RunningMeanStd
-from stable_baselines3.common.utils import set_random_seed
+from stable_baselines3.common.utils import LinearSchedule, set_random_seed
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
 from agents.config import AGENTS, AgentConfig, construct
+from agents.on_policy import EntropySchedule
 
 # Beyond this many deviations an observation is clipped. It is far outside what is ever seen, so that the
 # normaliser stays an affine map, which export folds into the network.
@@ -93,9 +94,15 @@ def make_agent(config: AgentConfig, env: VecEnv, seed: int, device: str = "cpu")
         raise ValueError(f"device {device!r}: PyTorch finds no CUDA here; accepted: cpu")
     spec = AGENTS[config.name]
     set_random_seed(seed, using_cuda=device.startswith("cuda"))
+    arguments = construct(config.hyperparameters)
+    entropy = arguments.get("ent_coef")
+    if isinstance(entropy, LinearSchedule):
+        arguments["ent_coef"] = entropy.start
     try:
-        agent = spec.algorithm()(policy=spec.policy, env=env, device=device, **construct(config.hyperparameters))
+        agent = spec.algorithm()(policy=spec.policy, env=env, device=device, **arguments)
     except (TypeError, ValueError, AssertionError) as error:
         raise ValueError(f"{config.name} refuses its hyperparameters: {str(error).strip()}") from error
+    if isinstance(agent, EntropySchedule) and isinstance(entropy, LinearSchedule):
+        agent.ent_schedule = entropy
     agent.action_space.seed(seed)
     return agent

@@ -58,7 +58,7 @@ def wait_until(happened: Callable[[], bool], process: subprocess.Popen[bytes]) -
     started = time.monotonic()
     while not happened() and process.poll() is None:
         assert time.monotonic() - started < PATIENCE
-        time.sleep(0.001)
+        time.sleep(0.005)
 
 
 def is_at(run: Run, starts: int, rows: int) -> bool:

@@ -4,6 +4,7 @@ from typing import Any
 
 import cv2
 import imageio_ffmpeg
+import mujoco
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -123,10 +124,12 @@ def test_a_display_that_cannot_be_opened_is_an_error_and_not_the_end_of_the_proc
 def test_a_window_shows_the_whole_episode(ppo_run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """With MuJoCo's viewer replaced by one that counts."""
     synced: list[float] = []
+    drawn: list[float] = []
 
     class Window:
-        def __init__(self, model: Any, data: Any) -> None:
-            self.data = data
+        def __init__(self, model: Any, data: Any, **_: Any) -> None:
+            self.model, self.data = model, data
+            self.cam = mujoco.MjvCamera()
 
         def __enter__(self) -> "Window":
             return self
@@ -136,6 +139,8 @@ def test_a_window_shows_the_whole_episode(ppo_run: Run, monkeypatch: pytest.Monk
 
         def sync(self) -> None:
             synced.append(float(self.data.qpos[0]))
+            drawn.append(float(self.data.xpos[self.model.body("torso").id, 0]))
+            assert self.cam.type == mujoco.mjtCamera.mjCAMERA_FIXED
 
         def is_running(self) -> bool:
             return len(synced) < 8
@@ -147,4 +152,5 @@ def test_a_window_shows_the_whole_episode(ppo_run: Run, monkeypatch: pytest.Monk
     total = play_live(ppo_run, "source", seed=3)
     assert len(synced) == 8
     assert len(set(synced)) == 8  # the body moves from frame to frame
+    assert drawn == pytest.approx(synced, abs=1e-12)  # and is drawn where it is: its torso is at the first coordinate
     assert total > 0
