@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-import mujoco
 import numpy as np
 import numpy.typing as npt
 from mujoco.batch import Batch
@@ -70,8 +69,6 @@ class BatchedEnv(VecEnv):
         self.randomizer = randomizer
         self.model = domain_model(task, domain, mass_only)
         self.dt = float(self.model.opt.timestep) * task.frame_skip
-        # Without this MuJoCo would quietly put a diverged simulation back to its reference pose.
-        self.model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_AUTORESET
         self.batch = Batch(self.model, num_envs, num_threads)
         self._state = {name: self.batch.bind(name) for name in task.fields}
         self._initial_state = self.batch.state[0].copy()

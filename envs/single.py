@@ -40,7 +40,6 @@ class SingleEnv(gymnasium.Env[Array, npt.NDArray[np.float32]]):
         self.horizon = horizon
         self.render_mode = render_mode
         self.model = domain_model(task, domain, mass_only)
-        self.model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_AUTORESET
         self.data = mujoco.MjData(self.model)
         self.dt = float(self.model.opt.timestep) * task.frame_skip
         self.metadata = {**self.metadata, "render_fps": round(1 / self.dt)}
