@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -72,19 +73,16 @@ def _returns_title(episodes: pd.DataFrame) -> str:
 
 
 def _print(data: report_tables.Table, title: str) -> None:
+    """A report's table, narrow enough for eighty columns: small print below its value, "·" as a line break."""
     table = _table(data["columns"], title)
+    table.columns[0].no_wrap = True
     for row in data["rows"]:
-        cells = [cell if isinstance(cell, str) else _with_note(*cell) for cell in row]
-        table.add_row(*cells)
+        table.add_row(*(cell.replace(" · ", "\n") if isinstance(cell, str) else "\n".join(cell) for cell in row))
     Console().print(table)
 
 
-def _with_note(value: str, note: str) -> str:
-    return f"{value} ({note})" if note else value
-
-
 def _table(columns: Sequence[str], title: str | None = None) -> Table:
-    table = Table(title=title, title_justify="left", title_style="bold")
+    table = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for number, column in enumerate(columns):
         table.add_column(column, justify="left" if number == 0 else "right", overflow="fold")
     return table

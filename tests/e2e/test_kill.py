@@ -175,6 +175,8 @@ def test_a_study_that_is_interrupted_saves_its_runs(tmp_path: Path, number: sign
     command = [
         sys.executable,
         "-c",
+        # A job in the background, as continuous integration may be, is born ignoring SIGINT.
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
         "from experiments.cli import main; main()",
         "study",
         "study.yaml",
