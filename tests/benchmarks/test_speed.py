@@ -99,7 +99,6 @@ def test_every_contender_is_measured_in_every_repeat() -> None:
 
 
 def test_envpool_is_measured_where_it_is_installed() -> None:
-    pytest.importorskip("envpool")
     contender = envpool(2, 1)
     assert contender is not None
     assert contender.burst(np.zeros((3, 2, 3), np.float32))["EnvPool ×2"] > 0
