@@ -75,7 +75,7 @@ def evaluate(run: Run, domains: Sequence[str], episodes: int = 50, num_threads: 
     rows: list[Row] = []
     for domain in domains:
         policy = load_trained(run, domain, episodes, num_threads)
-        rows += [{**_cell(run), "eval_domain": domain, **row} for row in play_once(policy)]
+        rows += [{**run.cell, "eval_domain": domain, **row} for row in play_once(policy)]
         policy.env.close()
     kept: list[Row] = []
     if run.episodes.exists():
@@ -121,18 +121,3 @@ def play_once(policy: Policy) -> list[Row]:
             }
         running &= ~dones
     return [rows[i] for i in range(count)]
-
-
-def _cell(run: Run) -> Row:
-    config = run.config
-    return {
-        "study": config.study,
-        "figure": config.figure,
-        "horizon": config.horizon,
-        "pipeline": config.pipeline,
-        "randomization": config.randomization.label,
-        "agent": config.agent.name,
-        "steps": config.steps,
-        "train_domain": config.domain,
-        "seed": config.seed,
-    }

@@ -49,6 +49,22 @@ class Run:
         return f"{self.directory.parent.name}/{self.directory.name}"
 
     @property
+    def cell(self) -> dict[str, Any]:
+        """What tables say of the run: its cell, and its seed."""
+        config = self.config
+        return {
+            "study": config.study,
+            "figure": config.figure,
+            "horizon": config.horizon,
+            "pipeline": config.pipeline,
+            "randomization": config.randomization.label,
+            "agent": config.agent.name,
+            "steps": config.steps,
+            "train_domain": config.domain,
+            "seed": config.seed,
+        }
+
+    @property
     def metrics(self) -> Path:
         """Rows logged during training."""
         return self.directory / "metrics.jsonl"
@@ -199,10 +215,15 @@ def provenance() -> dict[str, Any]:
         "commit": _commit(),
         "machine": platform.platform(),
         "cpu": _cpu_name(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": cores(),
         "python": platform.python_version(),
         "versions": versions,
     }
+
+
+def cores() -> int:
+    """Processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _commit() -> str:

@@ -1,6 +1,5 @@
 """A study: a grid of runs, their evaluation, statistics, pictures and report, in one directory under ``results/``."""
 
-import os
 import re
 import time
 from collections.abc import Mapping, Sequence
@@ -17,7 +16,7 @@ from experiments.files import read_json, write_json, write_text
 from experiments.play import record_video
 from experiments.progress import StudyProgress
 from experiments.report import write_report
-from experiments.run import RESULTS, RUNS, Run, create_run, provenance
+from experiments.run import RESULTS, RUNS, Run, cores, create_run, provenance
 from experiments.statistics import read_episodes
 from experiments.train import read_curve
 
@@ -135,7 +134,6 @@ def run_study(
         raise ValueError(f"workers is {workers}; it must be 0 (one a core) or more")
     started = time.monotonic()
     runs = [create_run(config, runs_root) for config in study.runs()]
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     complete = [run for run in runs if _complete(run, study)]
     missing = [run for run in runs if run not in complete]
     with StudyProgress(study.name, runs) as progress:
@@ -143,7 +141,7 @@ def run_study(
             missing,
             study.domains,
             study.episodes,
-            workers or cores,
+            workers or cores(),
             lambda active, ended: progress.update(active, [*complete, *ended]),
         )
     failed = {failure.run.directory for failure in failures}
@@ -171,14 +169,7 @@ def collect(study: StudyConfig, runs: Sequence[Run], directory: Path, wall_s: fl
     write_text(directory / "episodes.csv", episodes.to_csv(index=False, float_format="%.4f"))
     curves, rows = [], []
     for run in runs:
-        config = run.config
-        cell = {
-            "randomization": config.randomization.label,
-            "train_domain": config.domain,
-            "pipeline": config.pipeline,
-            "agent": config.agent.name,
-            "seed": config.seed,
-        }
+        cell = {key: run.cell[key] for key in ("randomization", "train_domain", "pipeline", "agent", "seed")}
         curve = read_curve(run)
         # A hundred points a run draw the same curve as a thousand.
         curves.append(curve.iloc[:: max(1, len(curve) // 100)].assign(**cell))
