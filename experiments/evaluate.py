@@ -14,7 +14,7 @@ import envs
 from agents import Normalizer, load_policy, make_agent, normalize
 from experiments.checkpoints import load_section
 from experiments.config import MAX_ENVS
-from experiments.files import write_text
+from experiments.files import locked, write_text
 from experiments.run import Run
 from experiments.statistics import read_episodes
 from experiments.tables import EPISODES
@@ -77,12 +77,13 @@ def evaluate(run: Run, domains: Sequence[str], episodes: int = 50, num_threads: 
         policy = load_trained(run, domain, episodes, num_threads)
         rows += [{**run.cell, "eval_domain": domain, **row} for row in play_once(policy)]
         policy.env.close()
-    kept: list[Row] = []
-    if run.episodes.exists():
-        earlier = read_episodes(run.episodes).to_dict("records")
-        kept = [dict(row) for row in earlier if row["eval_domain"] not in domains]
-    table = pd.DataFrame(kept + rows, columns=list(EPISODES))
-    write_text(run.episodes, table.to_csv(index=False, lineterminator="\n"))
+    with locked(run.directory / ".episodes.lock", wait=True):  # another process may judge the run elsewhere
+        kept: list[Row] = []
+        if run.episodes.exists():
+            earlier = read_episodes(run.episodes).to_dict("records")
+            kept = [dict(row) for row in earlier if row["eval_domain"] not in domains]
+        table = pd.DataFrame(kept + rows, columns=list(EPISODES))
+        write_text(run.episodes, table.to_csv(index=False, lineterminator="\n"))
     return rows
 
 

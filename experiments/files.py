@@ -1,6 +1,7 @@
 """Files that are either whole or not there: written to a temporary name, flushed to disk, then renamed."""
 
 import contextlib
+import fcntl
 import json
 import os
 import shutil
@@ -86,6 +87,18 @@ def write_directory(path: Path, write: Callable[[Path], object]) -> None:
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
+
+
+@contextlib.contextmanager
+def locked(path: Path, wait: bool) -> Iterator[None]:
+    """Hold the lock file ``path``, which other processes then cannot; a kill releases it.
+
+    Raises:
+        BlockingIOError: another process holds it, and ``wait`` is false.
+    """
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
 
 
 def append_json_line(path: Path, value: Mapping[str, Any]) -> None:

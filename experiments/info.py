@@ -11,9 +11,9 @@ from rich.table import Table
 from experiments import report_tables
 from experiments.checkpoints import list_checkpoints
 from experiments.config import read_yaml, to_yaml
+from experiments.metrics import read_curve
 from experiments.run import Run
 from experiments.statistics import gaps, read_episodes, summarize
-from experiments.train import read_curve
 
 
 def print_runs(runs: Sequence[Run]) -> None:

@@ -14,7 +14,6 @@
 """
 
 import contextlib
-import fcntl
 import importlib.metadata
 import os
 import platform
@@ -29,7 +28,7 @@ from typing import Any
 from agents import make_agent
 from experiments.checkpoints import list_checkpoints
 from experiments.config import RunConfig, parse_config, read_yaml, to_plain, to_yaml
-from experiments.files import read_json, read_json_lines, write_json, write_text
+from experiments.files import locked, read_json, read_json_lines, write_json, write_text
 
 RUNS = Path("runs")
 RESULTS = Path("results")
@@ -135,9 +134,9 @@ class Run:
         Raises:
             ValueError: another process holds it.
         """
-        with (self.directory / ".lock").open("w") as file:
+        with contextlib.ExitStack() as held:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                held.enter_context(locked(self.directory / ".lock", wait=False))
             except BlockingIOError:
                 raise ValueError(f"{self.directory}: another process is training here") from None
             yield

@@ -13,12 +13,12 @@ from experiments.config import NAME, NAME_WORDS, RunConfig, parse_config, read_y
 from experiments.evaluate import missing_domains
 from experiments.executors import run_local
 from experiments.files import read_json, write_json, write_text
+from experiments.metrics import read_curve
 from experiments.play import record_video
 from experiments.progress import StudyProgress
 from experiments.report import write_report
 from experiments.run import RESULTS, RUNS, Run, cores, create_run, provenance
 from experiments.statistics import read_episodes
-from experiments.train import read_curve
 
 STUDIES = Path(__file__).parent / "studies"
 

@@ -1,6 +1,5 @@
 """Training one run: from its configuration to ``done.json``, resumable at any moment."""
 
-import json
 import signal
 import sys
 import time
@@ -10,11 +9,10 @@ from types import FrameType
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
-from stable_baselines3.common.logger import KVWriter, Logger, TensorBoardOutputFormat
+from stable_baselines3.common.logger import Logger, TensorBoardOutputFormat
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
 
@@ -30,8 +28,8 @@ from agents import (
 )
 from experiments.checkpoints import list_checkpoints, load_section, save_checkpoint
 from experiments.config import RunConfig
-from experiments.files import append_json_line, write_json, write_text
-from experiments.plots import learning_curve, save
+from experiments.files import write_json
+from experiments.metrics import MetricsFile, truncate_metrics, write_learning_curve
 from experiments.run import RUNS, Run, create_run, record_provenance
 from pipelines import PIPELINES
 
@@ -71,7 +69,7 @@ def train(config: RunConfig, root: Path = RUNS, num_threads: int = 0, report: Re
         checkpoints = list_checkpoints(run.checkpoints)
         saved = load_section(checkpoints[-1], "training") if checkpoints else None
         steps = int(checkpoints[-1].name) if checkpoints else 0
-        _truncate_metrics(run, steps)
+        truncate_metrics(run, steps)
         agent.set_logger(
             Logger(
                 None,
@@ -96,7 +94,7 @@ def train(config: RunConfig, root: Path = RUNS, num_threads: int = 0, report: Re
         finally:
             agent.logger.close()
         callback.save_checkpoint()
-        _write_learning_curve(run)
+        write_learning_curve(run)
         write_json(
             run.directory / "done.json",
             {
@@ -220,41 +218,3 @@ class _signals:
             raise KeyboardInterrupt
         self.callback.stop = True
         print("stopping after this update; press again to stop at once", file=sys.stderr)
-
-
-class MetricsFile(KVWriter):
-    """SB3 log output that appends each dump as one JSON line."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def write(self, key_values: dict[str, Any], key_excluded: dict[str, Any], step: int = 0) -> None:
-        """Append one row."""
-        row = {key: float(v) for key, v in key_values.items() if isinstance(v, int | float | np.number)}
-        append_json_line(self.path, {"step": step, **row})
-
-    def close(self) -> None:
-        """Nothing is kept open."""
-
-
-def _truncate_metrics(run: Run, steps: int) -> None:
-    """Drop rows after the checkpoint that training continues from: they will come again."""
-    rows = [row for row in run.rows() if row["step"] <= steps]
-    if run.metrics.exists():
-        write_text(run.metrics, "".join(json.dumps(row) + "\n" for row in rows))
-
-
-def read_curve(run: Run) -> pd.DataFrame:
-    """Training returns of a run: columns ``step`` and ``return`` (mean of the last 100 episodes).
-
-    Raises:
-        ValueError: the metrics file is damaged.
-    """
-    rows = [row for row in run.rows() if "rollout/ep_rew_mean" in row]
-    return pd.DataFrame({"step": [r["step"] for r in rows], "return": [r["rollout/ep_rew_mean"] for r in rows]})
-
-
-def _write_learning_curve(run: Run) -> None:
-    curve = read_curve(run)
-    if len(curve):
-        save(learning_curve(curve, run.config.horizon), run.directory / "learning_curve.png")

@@ -1,5 +1,6 @@
 """Who draws the physical parameters of a training episode, and from which distributions."""
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -22,6 +23,9 @@ RANDOMIZERS: dict[str, Callable[[Sequence[Draw], int], FixedRandomizer] | None] 
 }
 
 
+_NAME = re.compile(r"^[A-Za-z][\w.-]{0,39}$")
+
+
 @dataclass(frozen=True)
 class RandomizationConfig:
     """How physical parameters are drawn at each reset during training."""
@@ -35,19 +39,30 @@ class RandomizationConfig:
     draws: tuple[str, ...] = ()
     """What to draw instead of the figure's default parameters, e.g. 'torso_mass + uniform(-0.5, 0.5)'."""
 
+    name: str = ""
+    """What directories, tables and goals call these draws; empty for the method and what differs from its defaults."""
+
     def __post_init__(self) -> None:
         if self.method not in RANDOMIZERS:
             raise ValueError(f"unknown randomisation {self.method!r}; accepted: {', '.join(RANDOMIZERS)}")
         if not 0 <= self.width < 1:
             raise ValueError(f"width is {self.width:g}; it must be at least 0 and below 1")
-        if self.draws and self.method == "none":
-            raise ValueError("draws are given but method is 'none'; accepted: method 'uniform'")
+        if self.method == "none" and (self.draws or self.name):
+            given = "draws are" if self.draws else "a name is"
+            raise ValueError(f"{given} given but method is 'none'; accepted: method 'uniform'")
+        if self.name and (self.name in RANDOMIZERS or not _NAME.match(self.name)):
+            raise ValueError(
+                f"name of a randomisation is {self.name!r}; accepted: a letter, then letters, digits, _ . or -, "
+                f"and none of {', '.join(RANDOMIZERS)}"
+            )
         for draw in self.draws:
             parse_draw(draw)
 
     @property
     def label(self) -> str:
-        """Short name for paths and tables: the method, and what differs from its defaults."""
+        """Short name for paths and tables: its own, or the method and what differs from its defaults."""
+        if self.name:
+            return self.name
         if self.draws:
             return f"{self.method}[{';'.join(draw.replace(' ', '') for draw in self.draws)}]"
         default = RandomizationConfig.width

@@ -46,7 +46,7 @@ def test_a_configuration_comes_back_from_yaml_equal(config: RunConfig, tmp_path:
 
 def test_plain_data_is_plain() -> None:
     plain = to_plain(CONFIGS["draws"])
-    assert plain["randomization"] == {"method": "uniform", "width": 0.3, "draws": list(DRAWS)}
+    assert plain["randomization"] == {"method": "uniform", "width": 0.3, "draws": list(DRAWS), "name": ""}
     assert yaml.safe_load(yaml.safe_dump(plain)) == plain
 
 
@@ -62,7 +62,7 @@ ACCEPTED_AGENTS = "accepted: ppo, recurrent_ppo, sac, tqc"
 REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"foo": 1}, "f: foo: unknown key (accepted: study, figure, domain, horizon, pipeline, randomization, agent, "),
     ({"agent": {"nam": "ppo"}}, "f: agent.nam: unknown key (accepted: name, hyperparameters)"),
-    ({"randomization": {"lo": 1}}, "f: randomization.lo: unknown key (accepted: method, width, draws)"),
+    ({"randomization": {"lo": 1}}, "f: randomization.lo: unknown key (accepted: method, width, draws, name)"),
     ({"figure": "unicorn"}, "f: unknown figure 'unicorn'; accepted: hopper"),
     ({"pipeline": "smell"}, "f: unknown pipeline 'smell'; accepted: state"),
     ({"device": "tpu"}, "f: unknown device 'tpu'; accepted: cpu, cuda, cuda:N"),

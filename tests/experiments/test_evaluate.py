@@ -1,3 +1,4 @@
+import threading
 from collections.abc import Callable
 
 import numpy as np
@@ -9,6 +10,7 @@ from agents import load_policy, make_agent, normalize
 from experiments.checkpoints import load_section
 from experiments.config import MAX_ENVS, RunConfig
 from experiments.evaluate import evaluate, load_trained, missing_domains
+from experiments.files import locked
 from experiments.run import Run
 from experiments.statistics import read_episodes
 from experiments.tables import EPISODES
@@ -66,6 +68,23 @@ def test_a_domain_given_twice_is_judged_once(own_run: Run) -> None:
     assert len(rows) == 2
     assert missing_domains(own_run, ["source", "target", "nominal"], 2) == ["target", "nominal"]
     assert missing_domains(own_run, ["source", "target"], 3) == ["source"]
+
+
+def test_two_that_judge_one_run_at_a_time_lose_no_rows(own_run: Run) -> None:
+    """The second waits with its rows until the first has written its own."""
+    first = own_run.episodes.read_text(encoding="utf-8")
+    own_run.episodes.unlink()
+    second = threading.Thread(target=evaluate, args=(own_run, ["gravity=5"], 2, 1))
+    with locked(own_run.directory / ".episodes.lock", wait=True):
+        second.start()
+        second.join(2.0)
+        assert second.is_alive()
+        assert not own_run.episodes.exists()
+        own_run.episodes.write_text(first, encoding="utf-8")
+    second.join()
+    counts = read_episodes(own_run.episodes).groupby("eval_domain").size().to_dict()
+    assert counts["gravity=5"] == 2
+    assert {"source", "target"} <= set(counts)
 
 
 def test_returns_equal_a_roll_out_by_hand(ppo_run: Run) -> None:

@@ -56,6 +56,7 @@ def test_a_bad_draw_is_refused(text: str, message: str) -> None:
             {"method": "uniform", "draws": ("leg_mass * uniform(1, 2)", "gravity = uniform(9, 10)")},
             "uniform[leg_mass*uniform(1,2);gravity=uniform(9,10)]",
         ),
+        ({"method": "uniform", "draws": ("leg_mass * uniform(1, 2)",), "name": "heavy-legs"}, "heavy-legs"),
     ],
 )
 def test_the_label_says_what_differs_from_the_defaults(options: dict[str, Any], label: str) -> None:
@@ -72,6 +73,12 @@ def test_the_label_says_what_differs_from_the_defaults(options: dict[str, Any], 
         (
             {"draws": ("leg_mass * uniform(1, 2)",)},
             r"^draws are given but method is 'none'; accepted: method 'uniform'",
+        ),
+        ({"name": "wide"}, r"^a name is given but method is 'none'; accepted: method 'uniform'"),
+        ({"method": "uniform", "name": "none"}, r"^name of a randomisation is 'none'; accepted: a letter, then "),
+        (
+            {"method": "uniform", "name": "a/b"},
+            r"^name of a randomisation is 'a/b'; accepted: .* none of none, uniform$",
         ),
         ({"method": "uniform", "draws": ("leg_mass",)}, r"^cannot read draw 'leg_mass'; accepted: "),
     ],
