@@ -19,6 +19,7 @@ from pipelines import PIPELINES
 from randomization import RandomizationConfig, make_randomizer
 
 MAX_ENVS = 100_000
+MAX_NAME = 200  # file systems take 255 bytes; temporary names add some
 NAME, NAME_WORDS = r"\w[\w.-]*", "letters, digits, '_', and after the first also '.' and '-'"
 """What a study may be called: it becomes the name of a folder."""
 _SEED_STRIDE = 1_000_000  # room for the environments of one training seed; see seed_streams
@@ -72,6 +73,12 @@ class RunConfig:
             raise ValueError(f"unknown pipeline {self.pipeline!r}; accepted: {', '.join(PIPELINES)}")
         if not re.fullmatch(r"cpu|cuda(:\d+)?", self.device):
             raise ValueError(f"unknown device {self.device!r}; accepted: cpu, cuda, cuda:N")
+        cell = self.path.parent.name
+        if len(cell) > MAX_NAME:
+            raise ValueError(
+                f"the run's directory name has {len(cell)} characters; it must have at most {MAX_NAME}: "
+                "give the draws a short randomization.name, or shift fewer parameters of the domain"
+            )
         self.make_env(num_envs=1, num_threads=1)  # an unknown domain or an unphysical draw ends here
 
     def resolved(self) -> "RunConfig":

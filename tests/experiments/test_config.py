@@ -114,6 +114,10 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
         "gravity drawn twice",
     ),
     (
+        {"randomization": {"method": "uniform", "draws": [f"gravity * uniform(1, 2.{'0' * 170})"]}},
+        "name has 224 characters; it must have at most 200: give the draws a short randomization.name, or shift",
+    ),
+    (
         {"agent": {"name": "ppo", "hyperparameters": {"learning_rat": 1}}},
         "unknown hyperparameter 'learning_rat' of ppo, did you mean 'learning_rate'? (accepted: learning_rate,",
     ),
