@@ -192,6 +192,10 @@ class BatchedEnv(VecEnv):
             return np.empty(0, np.intp)
         return np.flatnonzero(~np.all([(np.abs(field) < DIVERGED).all(axis=1) for field in moving], axis=0))
 
+    def states(self) -> Array:
+        """Positions and velocities of every simulation, ``(num_envs, nq + nv)``."""
+        return np.concatenate((self._qpos, self._qvel), axis=1)
+
     def state_dict(self) -> dict[str, Any]:
         """Everything needed to continue as if never interrupted: arrays and plain values."""
         return {

@@ -14,8 +14,10 @@ from rich.console import Console
 
 from experiments.config import RunConfig, parse_config, read_yaml, to_plain
 from experiments.run import RUNS, find_runs, open_run
+from synth_data.sample import SynthConfig
 
 DEFAULTS = RunConfig()
+SYNTH_DEFAULTS = SynthConfig()
 # Short forms of the options that are typed most.
 ALIASES = {"--agent": "--agent.name", "--randomization": "--randomization.method"}
 
@@ -160,6 +162,40 @@ def bench(steps: int = 400, training_steps: int = 200_000) -> None:
     run_bench(steps, training_steps)
 
 
+def synth(
+    directory: tyro.conf.Positional[Path],
+    dataset: Annotated[SynthConfig, tyro.conf.arg(name="")] = SYNTH_DEFAULTS,
+    config: Path | None = None,
+    workers: int = 0,
+) -> None:
+    """Render a dataset of labelled images with Blender; the same command again continues.
+
+    Args:
+        directory: Directory of the dataset.
+        dataset: The dataset.
+        config: YAML file with the dataset's configuration; options given beside it win.
+        workers: Blender processes, 0 for one per core. Their number never changes a file.
+    """
+    from experiments.progress import SynthProgress
+    from experiments.synth import generate
+
+    dataset = parse_config(SynthConfig, to_plain(dataset), "command line")
+    with SynthProgress(str(directory)) as progress:
+        generate(dataset, directory, workers, progress.update)
+    print(f"dataset: {directory} (look at it with simgap synth preview {directory})")
+
+
+def preview(directory: tyro.conf.Positional[Path]) -> None:
+    """Draw a dataset's labels: a contact sheet and a page, preview.png and preview.html in its directory.
+
+    Args:
+        directory: Directory of the dataset.
+    """
+    from experiments.preview import write_preview
+
+    print(f"preview: {write_preview(directory)}")
+
+
 COMMANDS: dict[str, Callable[..., None]] = {
     "train": train,
     "evaluate": evaluate,
@@ -168,6 +204,8 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "play": play,
     "info": info,
     "export": export,
+    "synth": synth,
+    "synth-preview": preview,
     "bench": bench,
 }
 
@@ -224,11 +262,14 @@ def _parse(words: list[str]) -> Callable[[], None]:
     """
     commands = dict(COMMANDS)
     given: dict[str, Any] = {}
-    if words[:1] == ["train"] and "--config" in words[:-1]:
+    if words[:1] in (["train"], ["synth"]) and "--config" in words[:-1]:
         file = Path(words[words.index("--config") + 1])
-        default = parse_config(RunConfig, read_yaml(file), str(file))
-        given = default.agent.hyperparameters
-        commands["train"] = partial(train, run=default)
+        if words[0] == "train":
+            default = parse_config(RunConfig, read_yaml(file), str(file))
+            given = default.agent.hyperparameters
+            commands["train"] = partial(train, run=default)
+        else:
+            commands["synth"] = partial(synth, dataset=parse_config(SynthConfig, read_yaml(file), str(file)))
     boxes = io.StringIO()
     try:
         with _hyperparameters(given), contextlib.redirect_stderr(boxes):
@@ -263,6 +304,8 @@ def main(arguments: list[str] | None = None) -> None:
     from experiments.train import Interrupted
 
     words = list(_separate(sys.argv[1:] if arguments is None else arguments))
+    if words[:2] == ["synth", "preview"]:
+        words[:2] = ["synth-preview"]
     console = Console(stderr=True)
 
     def complain(text: str) -> None:

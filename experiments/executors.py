@@ -57,7 +57,7 @@ def run_local(
     active: dict[subprocess.Popen[bytes], Run] = {}
     ended: list[Run] = []
     failures: list[Failure] = []
-    with _stoppable(active):
+    with stoppable(active):
         while waiting or active:
             while waiting and len(active) < workers:
                 run = waiting.pop(0)
@@ -73,8 +73,8 @@ def run_local(
 
 
 @contextlib.contextmanager
-def _stoppable(active: Mapping[subprocess.Popen[bytes], Run]) -> Iterator[None]:
-    """Whatever ends the study asks the processes ``active`` then to save and stop, and waits for them."""
+def stoppable(active: Mapping[subprocess.Popen[bytes], object]) -> Iterator[None]:
+    """Whatever ends the work asks the processes ``active`` then to save and stop, and waits for them."""
     ours = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) is signal.SIG_DFL]
     for number in ours:
         signal.signal(number, signal.default_int_handler)
@@ -89,6 +89,11 @@ def _stoppable(active: Mapping[subprocess.Popen[bytes], Run]) -> Iterator[None]:
             signal.signal(number, signal.SIG_DFL)
 
 
+def one_core() -> dict[str, str]:
+    """The environment of a process that shares the machine with others: more threads than cores make all slower."""
+    return {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+
+
 def _start(run: Run, domains: Sequence[str], episodes: int) -> subprocess.Popen[bytes]:
     command = [
         sys.executable,
@@ -98,10 +103,8 @@ def _start(run: Run, domains: Sequence[str], episodes: int) -> subprocess.Popen[
         str(episodes),
         *domains,
     ]
-    # One core a process: more threads than cores make every run slower.
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     with (run.directory / LOG).open("ab") as log:
         # In a group of its own: a Ctrl-C must reach it once, through us; the second one would stop it unsaved.
         return subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, process_group=0
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=one_core(), process_group=0
         )

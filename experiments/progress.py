@@ -147,3 +147,23 @@ def _rows(run: Run) -> list[dict[str, Any]]:
 def _return_note(run: Run) -> str:
     rows = [row for row in _rows(run)[-3:] if "rollout/ep_rew_mean" in row]
     return f"return {rows[-1]['rollout/ep_rew_mean']:.0f} ({run.config.horizon} steps)" if rows else "starting"
+
+
+class SynthProgress(_Display):
+    """The progress of a dataset."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.name = name
+        self._task: TaskID | None = None
+
+    def update(self, done: int, total: int, speed: float) -> None:
+        """Show ``done`` of ``total`` images at ``speed`` images/s."""
+        note = f"{done:,}/{total:,} images  {speed:.1f}/s"
+        if self._bar:
+            if self._task is None:
+                self._task = self._bar.add_task(self.name, total=total, note="")
+            self._bar.update(self._task, completed=done, note=note)
+        else:
+            left = _clock((total - done) / speed) if speed > 0 else "?"
+            self._line(f"{self.name}: {100 * done / total:.0f} %  {note}  {left} left")

@@ -1,0 +1,187 @@
+"""A dataset's directory: its configuration, its samples, and the labels, card and checksums that are written last.
+
+::
+
+    <directory>/
+      config.yaml         complete
+      states.npz          states that policies visited and fell through
+      images/000000.jpg   one per sample
+      annotations/        train.json, val.json, test.json: COCO keypoints
+      samples.jsonl       everything that was drawn for each sample
+      progress.jsonl      images and the workers' memory over time
+      README.md           the dataset's card
+      manifest.sha256     checksums of images and labels, for ``sha256sum -c``; written last
+"""
+
+import hashlib
+import json
+import shutil
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+
+import envs
+from envs.domains import domain_model
+from experiments.config import parse_config, read_yaml, to_plain, to_yaml
+from experiments.files import read_json_lines, write_json, write_text, write_with
+from experiments.harvest import harvest
+from experiments.run import provenance
+from randomization.textures import find_photos
+from synth_data.coco import Record, make_dataset
+from synth_data.poses import Poser
+from synth_data.sample import SPLITS, Sampler, SynthConfig
+from synth_data.scene import Scene
+from vision.keypoints import keypoints_of
+
+CONFIG, STATES, IMAGES, PARTS = "config.yaml", "states.npz", "images", "parts"
+SAMPLES, PROGRESS, MANIFEST = "samples.jsonl", "progress.jsonl", "manifest.sha256"
+POLICIES = Path(__file__).parents[1] / "results" / "pretrained" / "policies"
+"""Small trained policies that ship with simgap, in a folder per figure."""
+
+
+def image_path(directory: Path, index: int) -> Path:
+    """Where the image of sample ``index`` is."""
+    return directory / IMAGES / f"{index:06d}.jpg"
+
+
+def make_scene(config: SynthConfig) -> Scene:
+    """The figure to draw, in its nominal shape.
+
+    Raises:
+        ValueError: an unknown figure, or one without keypoints.
+    """
+    model = domain_model(envs.task_of(config.figure), "nominal")
+    return Scene(model, keypoints_of(config.figure), config.size)
+
+
+def read_dataset(directory: Path) -> SynthConfig:
+    """The configuration of a dataset.
+
+    Raises:
+        ValueError: there is none, or it cannot be read.
+    """
+    file = directory / CONFIG
+    if not file.is_file():
+        raise ValueError(f"{directory}: not a dataset (it has no {CONFIG})")
+    return parse_config(SynthConfig, read_yaml(file), str(file))
+
+
+def make_sampler(directory: Path) -> Sampler:
+    """What draws the samples of a dataset that was begun.
+
+    Raises:
+        ValueError: it is damaged.
+    """
+    config, file = read_dataset(directory), directory / STATES
+    try:
+        with np.load(file, allow_pickle=False) as states:
+            banks = {name: states[name] for name in ("visited", "falls")}
+    except (OSError, ValueError, KeyError) as error:
+        raise ValueError(f"{file}: not readable ({error}); remove it to make it anew") from None
+    scene = make_scene(config)
+    return Sampler(config, scene, Poser(scene.model, config.poses, banks))
+
+
+def begin_dataset(config: SynthConfig, directory: Path) -> None:
+    """Make the dataset's directory, or take the one that holds the same configuration.
+
+    Raises:
+        ValueError: the directory holds something else, or the configuration cannot be drawn.
+    """
+    if (directory / CONFIG).exists():
+        there, wanted = to_plain(read_dataset(directory)), to_plain(config)
+        for key in wanted:
+            if there[key] != wanted[key]:
+                raise ValueError(
+                    f"{directory}: holds a dataset with {key} = {there[key]!r}, not {wanted[key]!r}; "
+                    "accepted: the same configuration, or another directory"
+                )
+    elif directory.exists() and any(not path.name.startswith(".") for path in directory.iterdir()):
+        raise ValueError(f"{directory}: not empty, and not a dataset; accepted: a new directory")
+    scene = make_scene(config)
+    for camera in config.cameras:
+        scene.pose(scene.model.qpos0, camera)  # an unknown camera ends here
+    if config.photos:
+        find_photos(Path(config.photos))
+    if not (directory / STATES).exists():
+        visited = falls = np.empty((0, scene.model.nq + scene.model.nv))
+        if any(config.poses.shares.get(source, 0) > 0 for source in ("visited", "falls")):
+            policies = [Path(policy) for policy in config.policies] or [POLICIES / config.figure]
+            visited, falls = harvest(config.figure, policies, config.seed)
+        write_with(directory / STATES, lambda path: np.savez(path, visited=visited, falls=falls))
+    write_text(directory / CONFIG, to_yaml(config))
+    for folder in (IMAGES, PARTS):
+        (directory / folder).mkdir(exist_ok=True)
+
+
+def read_records(directory: Path) -> dict[int, Record]:
+    """Every sample whose image is there as it was written, by index.
+
+    Raises:
+        ValueError: a line that says what was drawn is damaged.
+    """
+    records: dict[int, Record] = {}
+    for file in [directory / SAMPLES, *sorted((directory / PARTS).glob("*.jsonl"))]:
+        for number, record in enumerate(read_json_lines(file), start=1):
+            try:
+                image, checksum = image_path(directory, record["id"]), record["sha256"]
+            except (KeyError, TypeError, ValueError):
+                raise ValueError(f"{file}, line {number}: damaged; accepted: the record of a sample") from None
+            if image.is_file() and _sha256(image) == checksum:
+                records[record["id"]] = record
+    return records
+
+
+def finish_dataset(config: SynthConfig, directory: Path, records: dict[int, Record]) -> None:
+    """Write labels, card and checksums, and remove what was only needed on the way."""
+    ordered = [records[index] for index in sorted(records)]
+    write_text(directory / SAMPLES, "".join(json.dumps(record) + "\n" for record in ordered))
+    keypoints = keypoints_of(config.figure)
+    files = [directory / SAMPLES, directory / CONFIG, directory / STATES]
+    for split in SPLITS:
+        chosen = [record for record in ordered if record["split"] == split]
+        info = {"description": f"simgap: {config.figure}, synthetic, {split}", "version": "1", "seed": config.seed}
+        file = directory / "annotations" / f"{split}.json"
+        write_json(file, make_dataset(chosen, config.figure, keypoints, info))
+        files.append(file)
+    write_text(directory / "README.md", _card(config, ordered))
+    sums = {file.relative_to(directory): _sha256(file) for file in files}
+    sums |= {Path(record["file_name"]): record["sha256"] for record in ordered}
+    write_text(directory / MANIFEST, "".join(f"{checksum}  {file}\n" for file, checksum in sums.items()))
+    shutil.rmtree(directory / PARTS, ignore_errors=True)
+
+
+def _sha256(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def _card(config: SynthConfig, records: list[Record]) -> str:
+    """What the dataset is, for whoever finds it."""
+    facts = provenance()
+    splits = Counter(record["split"] for record in records)
+    sources = Counter(record["state"]["source"] for record in records)
+    flags = Counter(point[2] for record in records for point in record["keypoints"])
+    keypoints = keypoints_of(config.figure)
+    rows = [
+        ("figure", config.figure),
+        ("images", f"{len(records):,} of {config.size} × {config.size} pixels, JPEG"),
+        ("split", ", ".join(f"{split} {splits[split]:,}" for split in SPLITS)),
+        ("keypoints", ", ".join(keypoints.names)),
+        ("visible, hidden, outside", ", ".join(f"{flags[flag]:,}" for flag in (2, 1, 0))),
+        ("poses", ", ".join(f"{name} {count:,}" for name, count in sorted(sources.items()))),
+        ("seed", config.seed),
+        ("made with", ", ".join(f"{name} {version}" for name, version in facts["versions"].items())),
+        ("on", f"{facts['cpu']}, {facts['cores']} cores, Python {facts['python']}"),
+        ("commit", facts["commit"]),
+    ]
+    table = "".join(f"| {name} | {value} |\n" for name, value in rows)
+    return (
+        f"# Synthetic keypoints: {config.figure}\n\n"
+        "Rendered by Blender's Cycles from the compiled MuJoCo model. Pixel coordinates have the centre of the first "
+        "pixel at (0, 0). Flags are COCO's: 0 outside the image, 1 hidden by something, 2 visible. `samples.jsonl` says "
+        "what was drawn for every image; sample i depends on the seed and on i alone.\n\n"
+        f"| | |\n| --- | --- |\n{table}\n"
+        "Check the files with `sha256sum -c manifest.sha256`. Everything was drawn from:\n\n"
+        f"```yaml\n{to_yaml(config)}```\n"
+    )

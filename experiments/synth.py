@@ -1,0 +1,138 @@
+"""Making a dataset: Blender processes that render the samples that are missing, and replacements for those that die."""
+
+import json
+import math
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from experiments.dataset import PARTS, PROGRESS, begin_dataset, finish_dataset, read_records
+from experiments.executors import one_core, stoppable
+from experiments.files import append_json_line, locked
+from experiments.run import cores
+from synth_data.sample import SynthConfig
+
+CHUNK = 500
+"""Samples that one process renders before a fresh one takes over, so that its memory cannot grow."""
+ATTEMPTS = 3
+"""Processes that may die in a row without finishing one sample."""
+LOG_EVERY = 10.0
+"""Seconds between two rows of ``progress.jsonl``."""
+
+Watch = Callable[[int, int, float], None]
+"""Called a few times a second with images done, images in all, and images per second."""
+
+
+@dataclass
+class _Worker:
+    """A Blender process and the samples it has to render."""
+
+    process: subprocess.Popen[bytes]
+    indices: list[int]
+    part: Path
+    log: Path
+    done: int = 0
+    _read: int = field(default=0, repr=False)
+
+    def count(self) -> int:
+        """Samples finished since the last call."""
+        if not self.part.exists():
+            return 0
+        with self.part.open("rb") as file:
+            file.seek(self._read)
+            lines = file.read()
+        self._read += len(lines)
+        self.done += lines.count(b"\n")
+        return lines.count(b"\n")
+
+    def memory(self) -> float:
+        """Resident memory in GB; 0 once it has ended."""
+        try:
+            status = Path(f"/proc/{self.process.pid}/status").read_text(encoding="ascii")
+        except OSError:
+            return 0.0
+        sizes = [int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS")]
+        return sum(sizes) * 1024 / 1e9
+
+
+def generate(config: SynthConfig, directory: Path, workers: int = 0, watch: Watch | None = None) -> None:
+    """Render what is missing of the dataset, then write its labels, card and checksums.
+
+    Args:
+        config: what to draw.
+        directory: of the dataset; the same call continues one that was interrupted.
+        workers: Blender processes, 0 for one per core. Their number never changes a file.
+        watch: called with the progress.
+
+    Raises:
+        ValueError: the configuration, or what is in the directory.
+        RuntimeError: Blender is not installed, or its processes keep dying; one line says what the last one said.
+    """
+    if workers < 0:
+        raise ValueError(f"workers is {workers}; it must be 0 (one per core) or more")
+    directory.mkdir(parents=True, exist_ok=True)
+    try:
+        with locked(directory / ".lock", wait=False):
+            begin_dataset(config, directory)
+            while missing := sorted(set(range(config.count)) - set(read_records(directory))):
+                _render(directory, missing, workers or cores(), config.count, watch)
+            finish_dataset(config, directory, read_records(directory))
+    except BlockingIOError:
+        raise ValueError(f"{directory}: another process is making this dataset") from None
+
+
+def _render(directory: Path, missing: list[int], workers: int, total: int, watch: Watch | None) -> None:
+    """One pass over ``missing``."""
+    size = min(CHUNK, math.ceil(len(missing) / workers))
+    waiting = [missing[i : i + size] for i in range(0, len(missing), size)]
+    done, fruitless = total - len(missing), 0
+    started, logged, before = time.monotonic(), 0.0, done
+    active: dict[subprocess.Popen[bytes], _Worker] = {}
+    with stoppable(active):
+        while waiting or active:
+            while waiting and len(active) < workers:
+                worker = _start(directory, waiting.pop(0))
+                active[worker.process] = worker
+            time.sleep(0.2)
+            ended = [process for process in active if process.poll() is not None]
+            done += sum(worker.count() for worker in active.values())
+            elapsed = time.monotonic() - started
+            if elapsed - logged > LOG_EVERY:
+                logged = elapsed
+                memory = max(worker.memory() for worker in active.values())
+                row = {"seconds": round(elapsed, 1), "images": done, "largest_worker_gb": round(memory, 3)}
+                append_json_line(directory / PROGRESS, row)
+            if watch is not None:
+                watch(done, total, (done - before) / elapsed)
+            for process in ended:
+                worker = active.pop(process)
+                if process.returncode:
+                    fruitless = 0 if worker.done else fruitless + 1
+                    if fruitless == ATTEMPTS:
+                        raise RuntimeError(_said(worker))
+                    waiting.insert(0, worker.indices[worker.done :])
+                worker.log.unlink(missing_ok=True)
+
+
+def _start(directory: Path, indices: list[int]) -> _Worker:
+    parts = directory / PARTS
+    name = f"{indices[0]:06d}-{time.time_ns()}"
+    worker_log = parts / f"{name}.log"
+    command = [sys.executable, "-m", "experiments.synth_worker", str(directory), str(parts / f"{name}.jsonl")]
+    with worker_log.open("wb") as log, tempfile.TemporaryFile() as given:
+        given.write(json.dumps(indices).encode())
+        given.seek(0)
+        process = subprocess.Popen(command, stdin=given, stdout=log, stderr=log, env=one_core(), process_group=0)
+    return _Worker(process, indices, parts / f"{name}.jsonl", worker_log)
+
+
+def _said(worker: _Worker) -> str:
+    """One line on why a worker ended."""
+    status = worker.process.returncode
+    lines = worker.log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    ended = f"killed by signal {-status}" if status < 0 else f"exit status {status}"
+    return f"rendering failed ({ended}): {lines[-1] if lines else 'no output'} [log: {worker.log}]"

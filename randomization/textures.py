@@ -1,0 +1,103 @@
+"""Painting: a drawn texture as an image that repeats without a seam."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from randomization.appearance import Color, Texture
+
+Image = npt.NDArray[np.uint8]
+
+PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
+
+
+def find_photos(folder: Path) -> list[Path]:
+    """Photos of a folder, in order of their names, after checking that each can be read.
+
+    Raises:
+        ValueError: no folder, no photo in it, or one that cannot be read.
+    """
+    if not folder.is_dir():
+        raise ValueError(f"{folder}: no such folder; accepted: a folder with {', '.join(PHOTO_SUFFIXES)} files")
+    photos = sorted(path for path in folder.rglob("*") if path.suffix.lower() in PHOTO_SUFFIXES)
+    if not photos:
+        raise ValueError(f"{folder}: holds no photo; accepted: {', '.join(PHOTO_SUFFIXES)} files")
+    for photo in photos:
+        read_photo(photo)
+    return photos
+
+
+def read_photo(path: Path) -> Image:
+    """A photo as RGB ``(height, width, 3)``.
+
+    Raises:
+        ValueError: not an image.
+    """
+    image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)
+    if image is None:
+        raise ValueError(f"{path}: not a readable image")
+    return np.asarray(image[..., ::-1], np.uint8)
+
+
+def paint(texture: Texture, size: int, photos: Sequence[Image] = ()) -> Image:
+    """One period of the texture as sRGB ``(size, size, 3)``.
+
+    Raises:
+        ValueError: a photo is asked for and none is given.
+    """
+    first, second = (np.array(color) for color in texture.colors)
+    match texture.kind:
+        case "plain":
+            mix = np.zeros((size, size))
+        case "checker":
+            half = np.arange(size) * 2 // size
+            mix = (half[:, None] ^ half[None, :]).astype(float)
+        case "stripes":
+            mix = np.broadcast_to((np.arange(size) * 2 // size).astype(float), (size, size))
+        case "gradient":
+            mix = np.broadcast_to(np.linspace(0.0, 1.0, size)[:, None], (size, size))
+        case "noise":
+            return _noise(texture.seed, size, texture.colors)
+        case "photo":
+            if not photos:
+                raise ValueError("a photo is to be painted, but there is none; give a folder of photos")
+            return _photo(texture.seed, size, photos)
+        case kind:
+            raise ValueError(f"unknown texture {kind!r}")
+    return _to_bytes(first + mix[..., None] * (second - first))
+
+
+def _to_bytes(image: npt.NDArray[np.float64]) -> Image:
+    return np.asarray(np.clip(image * 255 + 0.5, 0, 255), np.uint8)
+
+
+def _noise(seed: int, size: int, colors: tuple[Color, Color]) -> Image:
+    """A sum of octaves of random numbers on a torus, steep or soft, between the two colours."""
+    rng = np.random.default_rng(seed)
+    decay = rng.uniform(0.4, 0.9)
+    total, cells, weight = np.zeros((size, size)), 4, 1.0
+    while cells <= size:
+        grid = rng.random((cells, cells))
+        padded = np.pad(grid, 2, mode="wrap").astype(np.float32)
+        scaled = cv2.resize(padded, (size + 4 * size // cells,) * 2, interpolation=cv2.INTER_CUBIC)
+        border = 2 * size // cells
+        total += weight * scaled[border : border + size, border : border + size]
+        cells, weight = cells * 2, weight * decay
+    steepness = rng.uniform(2.0, 12.0)
+    mix = 1 / (1 + np.exp(-steepness * (total - total.mean()) / total.std() / 2))
+    first, second = (np.array(color) for color in colors)
+    return _to_bytes(first + mix[..., None] * (second - first))
+
+
+def _photo(seed: int, size: int, photos: Sequence[Image]) -> Image:
+    """A random square of a random photo, mirrored at its edges so that it repeats without a seam."""
+    rng = np.random.default_rng(seed)
+    photo = photos[int(rng.integers(len(photos)))]
+    side = int(min(photo.shape[:2]) * rng.uniform(0.5, 1.0))
+    top, left = (int(rng.integers(length - side + 1)) for length in photo.shape[:2])
+    square = cv2.resize(photo[top : top + side, left : left + side], (size // 2,) * 2, interpolation=cv2.INTER_AREA)
+    upper = np.concatenate((square, square[:, ::-1]), axis=1)
+    return np.asarray(np.concatenate((upper, upper[::-1])), np.uint8)

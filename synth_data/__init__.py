@@ -1,0 +1,1 @@
+"""Labelled synthetic images of a figure, rendered by Blender."""
