@@ -45,6 +45,15 @@ class Material:
 
 
 @dataclass(frozen=True)
+class Backdrop:
+    """What is behind everything."""
+
+    texture: Texture
+    repeats: int
+    """Periods of the texture across the image; 1 for what is no pattern."""
+
+
+@dataclass(frozen=True)
 class Light:
     """Parallel light."""
 
@@ -95,7 +104,7 @@ class Appearance:
 
     links: tuple[Material, ...]
     floor: Material
-    backdrop: Texture
+    backdrop: Backdrop
     ambient: Color
     """Light from everywhere."""
     lights: tuple[Light, ...]
@@ -199,7 +208,7 @@ def sample_appearance(config: AppearanceConfig, rng: np.random.Generator, links:
     return Appearance(
         links=tuple(materials),
         floor=floor,
-        backdrop=Texture(_kind(rng, config.backdrop), (_color(rng), _color(rng)), _seed(rng)),
+        backdrop=_backdrop(rng, _kind(rng, config.backdrop)),
         ambient=_triple(ambient * tint),
         lights=tuple(_light(rng, float(share)) for share in shares),
         distractors=tuple(
@@ -243,6 +252,11 @@ def _material(
         gloss=float(rng.uniform(0.05, 0.5)) if shines else 0.0,
         roughness=float(rng.uniform(0.0, 0.6)),
     )
+
+
+def _backdrop(rng: np.random.Generator, kind: str) -> Backdrop:
+    repeats = int(rng.integers(1, 9))
+    return Backdrop(Texture(kind, (_color(rng), _color(rng)), _seed(rng)), repeats if kind == "checker" else 1)
 
 
 def _light(rng: np.random.Generator, strength: float) -> Light:

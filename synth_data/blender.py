@@ -11,7 +11,7 @@ import numpy.typing as npt
 import OpenEXR
 from mathutils import Euler, Matrix, Vector
 
-from randomization.appearance import SHAPES, Color, Distractor, Light, Material
+from randomization.appearance import SHAPES, Backdrop, Color, Distractor, Light, Material
 from randomization.textures import Image, paint
 from synth_data import meshes
 from synth_data.sample import Sample
@@ -93,7 +93,7 @@ class Studio:
         for surface, material in zip(self._links, look.links, strict=True):
             surface.wear(material, photos)
         self._floor.wear(look.floor, photos)
-        self._backdrop.show(paint(look.backdrop, _TEXTURE, photos), look.ambient)
+        self._backdrop.show(look.backdrop, look.ambient, photos)
         for lamp, light in zip(self._lights, [*look.lights, *[None] * len(self._lights)], strict=False):
             _shine(lamp, light)
         given = [*look.distractors, *[None] * len(self._distractors)]
@@ -209,20 +209,22 @@ class _Backdrop:
         nodes, links = _empty_nodes(world)
         self._image = bpy.data.images.new("backdrop", _TEXTURE, _TEXTURE)
         coordinates, texture = nodes.new("ShaderNodeTexCoord"), nodes.new("ShaderNodeTexImage")
-        texture.image = self._image
+        self._mapping, texture.image = nodes.new("ShaderNodeMapping"), self._image
         paths, mix = nodes.new("ShaderNodeLightPath"), nodes.new("ShaderNodeMixShader")
         seen, self._even = nodes.new("ShaderNodeBackground"), nodes.new("ShaderNodeBackground")
         output = nodes.new("ShaderNodeOutputWorld")
-        links.new(coordinates.outputs["Window"], texture.inputs["Vector"])
+        links.new(coordinates.outputs["Window"], self._mapping.inputs["Vector"])
+        links.new(self._mapping.outputs["Vector"], texture.inputs["Vector"])
         links.new(texture.outputs["Color"], seen.inputs["Color"])
         links.new(paths.outputs["Is Camera Ray"], mix.inputs["Fac"])
         links.new(self._even.outputs["Background"], mix.inputs[1])
         links.new(seen.outputs["Background"], mix.inputs[2])
         links.new(mix.outputs["Shader"], output.inputs["Surface"])
 
-    def show(self, picture: Image, ambient: Color) -> None:
-        """Show ``picture``, and light the scene with ``ambient``."""
-        _fill(self._image, picture)
+    def show(self, backdrop: Backdrop, ambient: Color, photos: Sequence[Image]) -> None:
+        """Show ``backdrop``, and light the scene with ``ambient``."""
+        _fill(self._image, paint(backdrop.texture, _TEXTURE, photos))
+        self._mapping.inputs["Scale"].default_value = (backdrop.repeats,) * 3
         self._even.inputs["Color"].default_value = (*ambient, 1)
 
 

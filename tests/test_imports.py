@@ -34,7 +34,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "experiments": HOUSE,
     "pipelines": frozenset({"envs", "randomization", "vision"}),
     "randomization": frozenset(),
-    "synth_data": frozenset({"randomization", "vision"}),
+    "synth_data": frozenset({"envs", "randomization", "vision"}),
     "vision": frozenset(),
 }
 
