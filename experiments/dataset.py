@@ -179,8 +179,8 @@ def _card(config: SynthConfig, records: list[Record]) -> str:
     return (
         f"# Synthetic keypoints: {config.figure}\n\n"
         "Rendered by Blender's Cycles from the compiled MuJoCo model. Pixel coordinates have the centre of the first "
-        "pixel at (0, 0). Flags are COCO's: 0 outside the image, 1 hidden by something, 2 visible. `samples.jsonl` says "
-        "what was drawn for every image; sample i depends on the seed and on i alone.\n\n"
+        "pixel at (0, 0). Flags are COCO's: 0 outside the image, 1 hidden by something, 2 visible. `samples.jsonl` "
+        "says what was drawn for every image; sample i depends on the seed and on i alone.\n\n"
         f"| | |\n| --- | --- |\n{table}\n"
         "Check the files with `sha256sum -c manifest.sha256`. Everything was drawn from:\n\n"
         f"```yaml\n{to_yaml(config)}```\n"

@@ -1,8 +1,8 @@
-"""Looking at a dataset: a contact sheet, and a page with its labels, its distributions and MuJoCo's pictures beside it."""
+"""Looking at a dataset: a contact sheet, and a page with its labels, its distributions and MuJoCo's own pictures."""
 
 import base64
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +52,11 @@ def write_preview(directory: Path) -> Path:
         for record, image in zip(records[:PAIRS], shown, strict=False)
     ]
     figures = {
-        "pose": (_pose_chart(config.figure, records), "Poses", "Joint angles in radians, and the root's height and angle."),
+        "pose": (
+            _pose_chart(config.figure, records),
+            "Poses",
+            "Joint angles in radians, and the root's height and angle.",
+        ),
         "flags": (_flag_chart(records, keypoints), "Visibility", "COCO's flags of each keypoint."),
         "look": (_look_chart(records), "Looks", "What surfaces, lights and camera were drawn."),
     }
@@ -143,8 +147,8 @@ def _panels(count: int) -> tuple[Figure, Any]:
     return figure, panels
 
 
-def _histogram(axes: Any, values: Sequence[float], title: str) -> None:
-    axes.hist(values, bins=40, color=PALETTE[0])
+def _histogram(axes: Any, values: Iterable[float], title: str) -> None:
+    axes.hist(list(values), bins=40, color=PALETTE[0])
     axes.set_title(title, fontsize=TEXT, loc="left")
 
 
@@ -158,7 +162,9 @@ def _pose_chart(figure: str, records: Sequence[Record]) -> Figure:
     model = domain_model(envs.task_of(figure), "nominal")
     qpos = np.array([record["state"]["qpos"] for record in records])
     joints = [model.joint(i) for i in range(model.njnt)]
-    columns = [(joint.name, int(joint.qposadr[0])) for joint in joints if joint.type[0] >= int(mujoco.mjtJoint.mjJNT_SLIDE)]
+    columns = [
+        (joint.name, int(joint.qposadr[0])) for joint in joints if joint.type[0] >= int(mujoco.mjtJoint.mjJNT_SLIDE)
+    ]
     chart, panels = _panels(len(columns) + 1)
     for axes, (name, column) in zip(panels, columns, strict=False):
         _histogram(axes, qpos[:, column], name)

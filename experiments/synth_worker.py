@@ -52,7 +52,9 @@ def main(directory: Path, part: Path, indices: list[int]) -> None:
             temporary.replace(file)
             figure = (seen > 0) & (seen < DISTRACTOR)
             checksum = hashlib.sha256(data).hexdigest()
-            record = make_record(sample, np.asarray(figure), studio.hidden(sample), str(file.relative_to(directory)), checksum)
+            record = make_record(
+                sample, np.asarray(figure), studio.hidden(sample), str(file.relative_to(directory)), checksum
+            )
             append_json_line(part, record)
 
 

@@ -241,9 +241,7 @@ def _color(rng: np.random.Generator, gray: bool = False) -> Color:
     return _triple([rng.random()] * 3) if gray else _triple(rng.random(3))
 
 
-def _material(
-    rng: np.random.Generator, kind: str, period: Range, gray: bool = False, gloss: float = 0.3
-) -> Material:
+def _material(rng: np.random.Generator, kind: str, period: Range, gray: bool = False, gloss: float = 0.3) -> Material:
     shines = rng.random() < gloss
     return Material(
         texture=Texture(kind, (_color(rng, gray), _color(rng, gray)), _seed(rng)),

@@ -1,6 +1,7 @@
 """What a camera's sensor does to light: exposure, colour shift, blur, noise, gamma, and the JPEG that is kept."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -81,10 +82,11 @@ def sample_sensor(config: SensorConfig, rng: np.random.Generator) -> Sensor:
     )
 
 
-def to_srgb(linear: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:  # type: ignore[type-arg]
+def to_srgb(linear: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float32]:
     """The sRGB curve (IEC 61966-2-1) on linear light from 0 to 1."""
-    linear = np.asarray(linear, np.float32)
-    return np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * np.maximum(linear, 1e-8) ** (1 / 2.4) - 0.055)
+    light = np.asarray(linear, np.float32)
+    curve = 1.055 * np.maximum(light, 1e-8) ** (1 / 2.4) - 0.055
+    return np.where(light <= 0.0031308, 12.92 * light, curve)
 
 
 def expose(sensor: Sensor, light: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
@@ -92,7 +94,7 @@ def expose(sensor: Sensor, light: npt.NDArray[np.float32]) -> npt.NDArray[np.uin
     rng = np.random.default_rng(sensor.seed)
     image = light * np.array(sensor.gains, np.float32)
     if sensor.blur > 0.1:
-        image = cv2.GaussianBlur(image, (0, 0), sensor.blur)
+        image = np.asarray(cv2.GaussianBlur(image, (0, 0), sensor.blur), np.float32)
     image = np.maximum(image, 0)
     deviation = np.sqrt(sensor.shot**2 * image + sensor.read**2)
     image = np.clip(image + deviation * rng.standard_normal(image.shape, np.float32), 0, 1)

@@ -126,12 +126,15 @@ class Studio:
             thing.animation_data_clear()
         blurred = sample.start is not None and sample.end is not None
         self._blender.render.use_motion_blur = blurred
-        moments = [(1, sample.moment)]
+        moments = [(1.0, sample.moment)]
         if sample.start is not None and sample.end is not None:
             # The shutter is open for one frame around frame 1: half of the way is on either side of it.
             moments = [(0.5, sample.start), (1.5, sample.end)]
         for frame, posed in moments:
-            places = [*zip(posed.positions, posed.rotations, strict=True), (posed.camera.position, posed.camera.rotation)]
+            places = [
+                *zip(posed.positions, posed.rotations, strict=True),
+                (posed.camera.position, posed.camera.rotation),
+            ]
             for thing, (position, rotation) in zip(moving, places, strict=True):
                 thing.location = position
                 thing.rotation_quaternion = Matrix(rotation).to_quaternion()

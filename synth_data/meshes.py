@@ -35,7 +35,8 @@ def capsule(radius: float, half_length: float) -> Mesh:
     """A cylinder along z with half spheres on its ends; ``half_length`` reaches to the centre of each."""
     angles = np.linspace(0, np.pi / 2, RINGS + 1)
     cap = radius * np.stack((np.sin(angles), np.cos(angles)), axis=1)
-    return revolve(np.concatenate((cap + [0, half_length], (cap * [1, -1])[::-1] - [0, half_length])))
+    up = np.array([0, half_length])
+    return revolve(np.concatenate((cap + up, (cap * [1, -1])[::-1] - up)))
 
 
 def ellipsoid(radii: tuple[float, float, float]) -> Mesh:

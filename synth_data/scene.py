@@ -66,9 +66,7 @@ class Scene:
             )
             for i in self._visible
         )
-        self.carriers = tuple(
-            frozenset(_near(model, self.bodies.index(body), moving)) for body in keypoints.bodies
-        )
+        self.carriers = tuple(frozenset(_near(model, self.bodies.index(body), moving)) for body in keypoints.bodies)
         self._cameras: dict[str, NamedCamera] = {}
         self.pose(model.qpos0, "track")  # bodies with keypoints that are missing are named here
 
