@@ -2,10 +2,15 @@
 
 from typing import Any
 
+import mujoco
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 import envs
+from envs.hopper import Hopper
+from envs.render import Camera, Renderer
+from envs.task import load_model
 
 
 def test_the_batch_renders_what_the_single_environment_renders() -> None:
@@ -49,3 +54,55 @@ def test_an_unknown_camera_is_refused() -> None:
     for frame in (batched.get_images, single.render):
         with pytest.raises(ValueError, match=r"^unknown camera 'drone'; accepted: track"):
             frame()
+
+
+def cameras(qpos: npt.NDArray[np.float64]) -> dict[str, npt.NDArray[np.float64]]:
+    """Position and rotation of ``track`` and ``rail`` in a pose."""
+    model = load_model(Hopper())
+    data = mujoco.MjData(model)
+    data.qpos[:] = qpos
+    found = {}
+    for name in ("track", "rail"):
+        camera = Camera(model, name)
+        mujoco.mj_forward(model, data)
+        camera.place(data)
+        found[name] = np.concatenate((data.cam_xpos[camera.id], data.cam_xmat[camera.id]))
+    return found
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_rail_camera_follows_along_the_floor_at_one_height(seed: int) -> None:
+    model = load_model(Hopper())
+    reference = mujoco.MjData(model)
+    mujoco.mj_forward(model, reference)
+    qpos = model.qpos0 + np.random.default_rng(seed).uniform(-0.5, 0.5, model.nq)
+    placed = cameras(qpos)
+    assert placed["rail"][2] == reference.cam_xpos[0, 2]
+    assert abs(placed["track"][2] - reference.cam_xpos[0, 2]) > 1e-3
+    others = [0, 1, *range(3, 12)]  # x, y and where it looks
+    np.testing.assert_array_equal(placed["rail"][others], placed["track"][others])
+
+
+def test_a_jump_shows_through_the_rail_camera_only() -> None:
+    model = load_model(Hopper())
+    data = mujoco.MjData(model)
+    rows = {}
+    for name in ("track", "rail"):
+        renderer = Renderer(model, name, size=64)
+        for height in (0.0, 0.4):
+            data.qpos[:] = model.qpos0 + [0, height, 0, 0, 0, 0]
+            frame = renderer.frame(model, data).astype(int)
+            rows[name, height] = np.flatnonzero((frame[..., 0] - frame[..., 2] > 30).any(axis=1)).min()
+        renderer.close()
+    assert rows["track", 0.0] == rows["track", 0.4]
+    # At 3 m and 45 degrees, an image is 2 × 3 m × tan(22.5°) high.
+    assert abs(rows["rail", 0.0] - rows["rail", 0.4] - 0.4 * 64 / (6 * np.tan(np.pi / 8))) <= 1
+
+
+def test_without_a_track_camera_there_is_no_rail() -> None:
+    model = mujoco.MjModel.from_xml_string('<mujoco><worldbody><camera name="door"/></worldbody></mujoco>')
+    for name in ("rail", "track"):
+        with pytest.raises(ValueError, match=rf"^unknown camera '{name}'; accepted: door$"):
+            Camera(model, name)
+    with pytest.raises(ValueError, match=r"^unknown camera 'drone'; accepted: track, rail$"):
+        Camera(load_model(Hopper()), "drone")

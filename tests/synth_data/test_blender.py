@@ -1,0 +1,104 @@
+"""Blender and MuJoCo see the same thing. Blender runs in a process of its own, as it does in simgap."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import mujoco
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+import envs
+from envs.domains import domain_model
+from envs.render import Camera
+from randomization.appearance import AppearanceConfig
+from synth_data.poses import PoseConfig, Poser
+from synth_data.sample import Sample, Sampler, SynthConfig
+from synth_data.scene import Scene
+from vision.keypoints import keypoints_of
+
+POSES = 50
+BARE = AppearanceConfig(offset=0.0, tilt=0.0, zoom=(1.0, 1.0), blur=0.0, distractors=(0, 0))
+
+RENDER = """
+import sys
+from pathlib import Path
+import numpy as np
+sys.path.insert(0, sys.argv[2])
+from test_blender import POSES, sampler
+from synth_data.blender import Studio, silence  # and with it Blender's other modules
+from bpy_extras.object_utils import world_to_camera_view
+from mathutils import Vector
+silence()
+s = sampler()
+studio = Studio(s.scene, 1, lights=3, distractors=0, scratch=Path(sys.argv[1] + ".exr"))
+seen, pixels, light = [], [], []
+for sample in map(s.sample, range(POSES)):
+    picture, index = studio.render(sample)
+    light.append(picture)
+    seen.append(index)
+    views = [world_to_camera_view(studio._blender, studio._camera, Vector(p)) for p in sample.moment.keypoints]
+    pixels.append([(v.x * s.config.size - 0.5, (1 - v.y) * s.config.size - 0.5) for v in views])
+np.savez(sys.argv[1], seen=seen, pixels=pixels, light=light)
+"""
+
+
+def sampler() -> Sampler:
+    """Poses over the joints' limits, seen by both cameras, the camera held where MuJoCo holds it."""
+    config = SynthConfig(appearance=BARE.without_photos(), poses=PoseConfig(shares={"joints": 1.0}))
+    model = domain_model(envs.task_of("hopper"), "nominal")
+    scene = Scene(model, keypoints_of("hopper"), config.size)
+    return Sampler(config, scene, Poser(model, config.poses, {}))
+
+
+@pytest.fixture(scope="module")
+def samples() -> list[Sample]:
+    return [sampler().sample(index) for index in range(POSES)]
+
+
+@pytest.fixture(scope="module")
+def rendered(tmp_path_factory: pytest.TempPathFactory) -> dict[str, npt.NDArray[np.float64]]:
+    file = tmp_path_factory.mktemp("blender") / "rendered.npz"
+    command = [sys.executable, "-c", RENDER, str(file), str(Path(__file__).parent)]
+    subprocess.run(command, check=True, cwd=Path(__file__).parents[2], capture_output=True)
+    with np.load(file) as arrays:
+        return dict(arrays)
+
+
+def test_keypoints_project_to_the_same_pixels(
+    rendered: dict[str, npt.NDArray[np.float64]], samples: list[Sample]
+) -> None:
+    ours = np.array([sample.moment.camera.project(sample.moment.keypoints)[0] for sample in samples])
+    assert {sample.view for sample in samples} == {"track", "rail"}
+    assert np.abs(rendered["pixels"] - ours).max() < 0.001
+
+
+def test_silhouettes_are_mujocos(rendered: dict[str, npt.NDArray[np.float64]], samples: list[Sample]) -> None:
+    model = domain_model(envs.task_of("hopper"), "nominal")
+    data = mujoco.MjData(model)
+    renderer = mujoco.Renderer(model, height=224, width=224)
+    renderer.enable_segmentation_rendering()
+    for sample, seen in zip(samples, rendered["seen"], strict=True):
+        data.qpos[:] = sample.pose.qpos
+        mujoco.mj_forward(model, data)
+        camera = Camera(model, sample.view)
+        camera.place(data)
+        renderer.update_scene(data, camera=camera.id)
+        geoms = renderer.render()[..., 0]
+        for link in range(4):  # geom 0 is the floor
+            ours, theirs = seen == link + 1, geoms == link + 1
+            assert (ours & theirs).sum() / (ours | theirs).sum() > 0.95
+        assert ((seen > 0) & (geoms > 0)).sum() / ((seen > 0) | (geoms > 0)).sum() > 0.98
+    renderer.close()
+
+
+def test_every_look_is_drawn(rendered: dict[str, npt.NDArray[np.float64]], samples: list[Sample]) -> None:
+    """A texture that did not reach Blender would leave all backdrops alike."""
+    corners = rendered["light"][:, 0, 0]
+    plain = [i for i, sample in enumerate(samples) if sample.appearance.backdrop.texture.kind == "plain"]
+    assert len(plain) > 5
+    for i in plain:
+        srgb = np.array(samples[i].appearance.backdrop.texture.colors[0])
+        linear = np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
+        assert corners[i] == pytest.approx(linear, abs=0.01)
