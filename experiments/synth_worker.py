@@ -35,13 +35,7 @@ def main(directory: Path, part: Path, indices: list[int]) -> None:
     config = sampler.config
     photos = [read_photo(path) for path in find_photos(Path(config.photos))] if config.photos else []
     with tempfile.TemporaryDirectory(prefix="simgap-") as scratch:
-        studio = Studio(
-            sampler.scene,
-            config.light_paths,
-            lights=config.appearance.lights[1],
-            distractors=config.appearance.distractors[1],
-            scratch=Path(scratch) / "frame.exr",
-        )
+        studio = Studio(sampler.scene, config, Path(scratch) / "frame.exr")
         for index in indices:
             sample = sampler.sample(index)
             light, seen = studio.render(sample, photos)

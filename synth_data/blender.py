@@ -14,7 +14,7 @@ from mathutils import Euler, Matrix, Vector
 from randomization.appearance import SHAPES, Backdrop, Color, Distractor, Light, Material
 from randomization.textures import Image, paint
 from synth_data import meshes
-from synth_data.sample import Sample
+from synth_data.sample import Sample, SynthConfig
 from synth_data.scene import FLOOR, Posed, Scene
 from vision.camera import Camera
 
@@ -30,12 +30,16 @@ class Studio:
     Textures, lights and distractors stay in their slots and are overwritten, so that memory does not grow.
     """
 
-    def __init__(self, scene: Scene, light_paths: int, lights: int, distractors: int, scratch: Path) -> None:
-        """``scratch`` is an EXR file to render to; ``lights`` and ``distractors`` are the most there can be."""
+    def __init__(self, scene: Scene, config: SynthConfig, scratch: Path) -> None:
+        """``scratch`` is an EXR file to render to.
+
+        Raises:
+            ValueError: the configuration asks for a GPU, and there is none.
+        """
         self.scene, self.scratch = scene, scratch
         bpy.ops.wm.read_factory_settings(use_empty=True)
         self._blender = bpy.context.scene
-        self._set_renderer(light_paths)
+        self._set_renderer(config)
         self._floor = _Surface("floor")
         self._links = [_Surface(name) for name in scene.links]
         self._shapes = []
@@ -49,20 +53,20 @@ class Studio:
         self._camera.rotation_mode = "QUATERNION"
         self._blender.collection.objects.link(self._camera)
         self._blender.camera = self._camera
-        self._lights = [_add_light(self._blender, f"light{i}") for i in range(lights)]
+        self._lights = [_add_light(self._blender, f"light{i}") for i in range(config.appearance.lights[1])]
         forms = {
             "sphere": meshes.ellipsoid((1, 1, 1)),
             "box": meshes.box((1, 1, 1)),
             "cylinder": meshes.cylinder(0.7, 1),
             "cone": meshes.cone(0.8, 1),
         }
-        surfaces = [_Surface(f"distractor{i}") for i in range(distractors)]
+        surfaces = [_Surface(f"distractor{i}") for i in range(config.appearance.distractors[1])]
         self._distractors = [
             (surface, {form: _add(form, forms[form], surface.material, DISTRACTOR + i) for form in SHAPES})
             for i, surface in enumerate(surfaces)
         ]
 
-    def _set_renderer(self, light_paths: int) -> None:
+    def _set_renderer(self, config: SynthConfig) -> None:
         blender, size = self._blender, self.scene.size
         render, cycles = blender.render, blender.cycles
         render.engine = "CYCLES"
@@ -77,7 +81,7 @@ class Studio:
         settings = render.image_settings
         settings.media_type, settings.file_format = "MULTI_LAYER_IMAGE", "OPEN_EXR_MULTILAYER"
         settings.color_depth, settings.exr_codec = "32", "NONE"
-        cycles.device, cycles.samples = "CPU", light_paths
+        cycles.device, cycles.samples = _device(config.device), config.light_paths
         cycles.use_adaptive_sampling = cycles.use_denoising = False
         # Direct light, and one mirrored ray: enough for a floor that reflects, and no more than is paid for.
         cycles.max_bounces = cycles.glossy_bounces = 1
@@ -282,6 +286,20 @@ def _straighten(thing: Any) -> None:
                     curve.extrapolation = "LINEAR"
                     for key in curve.keyframe_points:
                         key.interpolation = "LINEAR"
+
+
+def _device(name: str) -> str:
+    """Cycles' word for the device, after switching it on."""
+    if name == "cpu":
+        return "CPU"
+    preferences = bpy.context.preferences.addons["cycles"].preferences
+    preferences.compute_device_type = name.upper()
+    found = [device for device in preferences.get_devices_for_type(name.upper()) if device.type == name.upper()]
+    if not found:
+        raise ValueError(f"device is {name!r}, but Blender finds no such GPU here; accepted: cpu")
+    for device in found:
+        device.use = True
+    return "GPU"
 
 
 def silence() -> None:

@@ -12,6 +12,7 @@ from synth_data.scene import Posed, Scene
 from vision.camera import Camera
 
 SPLITS = ("train", "val", "test")
+DEVICES = ("cpu", "cuda", "optix")
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,8 @@ class SynthConfig:
     """Share of the samples that is kept for testing."""
     light_paths: int = 2
     """Light paths per pixel (Cycles samples)."""
+    device: str = "cpu"
+    """What Blender renders on: cpu, cuda or optix. Each draws slightly different pixels."""
     photos: str = ""
     """Folder of photos for floors and backdrops; empty for none."""
     policies: tuple[str, ...] = ()
@@ -49,6 +52,8 @@ class SynthConfig:
             value = getattr(self, name)
             if not low <= value <= high:
                 raise ValueError(f"{name} is {value}; it must be from {low} to {high}")
+        if self.device not in DEVICES:
+            raise ValueError(f"device is {self.device!r}; accepted: {', '.join(DEVICES)}")
         if not (self.validation >= 0 and self.test >= 0 and self.validation + self.test < 1):
             raise ValueError(
                 f"validation is {self.validation} and test {self.test}; accepted: shares that leave some for training"

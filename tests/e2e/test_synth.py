@@ -125,7 +125,9 @@ def test_a_preview_shows_every_image(whole: Path) -> None:
 
 def test_another_configuration_is_refused(whole: Path, tmp_path: Path) -> None:
     before = contents(whole)
-    with pytest.raises(ValueError, match="holds a dataset with size = 64, not 32; accepted: the same configuration, or"):
+    with pytest.raises(
+        ValueError, match="holds a dataset with size = 64, not 32; accepted: the same configuration, or"
+    ):
         generate(SynthConfig(**{**CONFIG.__dict__, "size": 32}), whole)
     assert contents(whole) == before
     (tmp_path / "thesis.tex").write_text("mine")

@@ -1,5 +1,8 @@
 """Frames: the batched environment sees what the single one sees, and bad requests are refused."""
 
+import envs  # before MuJoCo, which decides at its import how to make OpenGL contexts
+
+# isort: split
 from typing import Any
 
 import mujoco
@@ -7,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-import envs
 from envs.hopper import Hopper
 from envs.render import Camera, Renderer
 from envs.task import load_model
@@ -90,7 +92,7 @@ def test_a_jump_shows_through_the_rail_camera_only() -> None:
     for name in ("track", "rail"):
         renderer = Renderer(model, name, size=64)
         for height in (0.0, 0.4):
-            data.qpos[:] = model.qpos0 + [0, height, 0, 0, 0, 0]
+            data.qpos[:] = model.qpos0 + np.array([0, height, 0, 0, 0, 0])
             frame = renderer.frame(model, data).astype(int)
             rows[name, height] = np.flatnonzero((frame[..., 0] - frame[..., 2] > 30).any(axis=1)).min()
         renderer.close()

@@ -32,7 +32,7 @@ from bpy_extras.object_utils import world_to_camera_view
 from mathutils import Vector
 silence()
 s = sampler()
-studio = Studio(s.scene, 1, lights=3, distractors=0, scratch=Path(sys.argv[1] + ".exr"))
+studio = Studio(s.scene, s.config, Path(sys.argv[1] + ".exr"))
 seen, pixels, light = [], [], []
 for sample in map(s.sample, range(POSES)):
     picture, index = studio.render(sample)

@@ -110,7 +110,8 @@ def test_a_record_says_what_was_drawn() -> None:
     assert (made["id"], made["split"], made["sha256"]) == (3, sample.split, "ab" * 32)
     assert made["camera"]["name"] == sample.view
     assert made["camera"]["fovy"] == 90
-    np.testing.assert_allclose(made["camera"]["intrinsics"], [[50, 0, 49.5], [0, 50, 49.5], [0, 0, 1]], rtol=1e-14)
+    intrinsics = np.array([[50, 0, 49.5], [0, 50, 49.5], [0, 0, 1]])
+    np.testing.assert_allclose(made["camera"]["intrinsics"], intrinsics, rtol=1e-14)
     assert made["camera"]["rotation"] == np.eye(3).tolist()
     assert made["state"] == {"source": "joints", "qpos": sample.pose.qpos.tolist(), "qvel": sample.pose.qvel.tolist()}
     assert made["sensor"]["seed"] == sample.sensor.seed

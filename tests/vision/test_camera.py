@@ -1,9 +1,9 @@
 """The camera projects as OpenCV does, with COCO's pixel coordinates."""
 
 import cv2
-import mujoco
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 
 from vision.camera import Array, Camera
 
@@ -11,10 +11,7 @@ FLIP = np.diag([1.0, -1.0, -1.0])  # between OpenCV's axes (x right, y down, z f
 
 
 def rotation(rng: np.random.Generator) -> Array:
-    matrix = np.zeros(9)
-    quaternion = rng.normal(size=4)
-    mujoco.mju_quat2Mat(matrix, quaternion / np.linalg.norm(quaternion))
-    return matrix.reshape(3, 3)
+    return np.asarray(Rotation.from_quat(rng.normal(size=4)).as_matrix())
 
 
 def random_camera(seed: int) -> Camera:
@@ -55,7 +52,7 @@ def test_a_point_on_the_axis_lands_in_the_middle() -> None:
 def test_the_field_of_view_ends_at_the_images_edges(fovy: float, width: int, height: int) -> None:
     reach = np.tan(np.radians(fovy) / 2)
     aside = reach * width / height
-    pixels, _ = upright(fovy, width, height).project(3 * np.array([[aside, reach, -1], [-aside, -reach, -1]]))
+    pixels, _ = upright(fovy, width, height).project(np.array([[aside, reach, -1], [-aside, -reach, -1]], float))
     np.testing.assert_allclose(pixels, [[width - 0.5, -0.5], [-0.5, height - 0.5]], atol=1e-9)
 
 
