@@ -70,5 +70,5 @@ clean: ## delete caches and build output (keeps .venv, runs/ and results/)
 	@touch $@
 
 .venv/.installed-dev: .venv/.installed
-	$(pip_install) --editable '.[dev]'
+	$(pip_install) --editable '.[dev,synth]'
 	@touch $@

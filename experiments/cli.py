@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from functools import partial, wraps
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import tyro
 import yaml
@@ -150,16 +150,28 @@ def export(run: tyro.conf.Positional[Path], file: tyro.conf.Positional[Path]) ->
     print(export_run(open_run(run), file))
 
 
-def bench(steps: int = 400, training_steps: int = 200_000) -> None:
-    """Compare speeds on this machine, in one process: physics and training against the usual alternatives.
+def bench(
+    what: Literal["simulation", "rendering"] = "simulation",
+    steps: int = 400,
+    training_steps: int = 200_000,
+    images: int = 300,
+) -> None:
+    """Compare speeds on this machine: physics and training against the usual alternatives, or rendering with Blender.
 
     Args:
+        what: What is measured.
         steps: Calls of step() per measurement of an environment.
         training_steps: Environment steps of our training, over all repeats.
+        images: Images for each measurement of rendering.
     """
-    from benchmarks.speed import main as run_bench
+    if what == "rendering":
+        from benchmarks.rendering import main as run_rendering
 
-    run_bench(steps, training_steps)
+        run_rendering(images)
+    else:
+        from benchmarks.speed import main as run_speed
+
+        run_speed(steps, training_steps)
 
 
 def synth(
