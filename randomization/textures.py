@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from randomization.appearance import Color, Texture
+from randomization.appearance import Texture
 
 Image = npt.NDArray[np.uint8]
 
@@ -36,7 +36,8 @@ def read_photo(path: Path) -> Image:
     Raises:
         ValueError: not an image.
     """
-    image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)
+    data = np.fromfile(path, np.uint8)
+    image = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
     if image is None:
         raise ValueError(f"{path}: not a readable image")
     return np.asarray(image[..., ::-1], np.uint8)
@@ -48,48 +49,42 @@ def paint(texture: Texture, size: int, photos: Sequence[Image] = ()) -> Image:
     Raises:
         ValueError: a photo is asked for and none is given.
     """
-    first, second = (np.array(color) for color in texture.colors)
     match texture.kind:
         case "plain":
-            mix = np.zeros((size, size))
+            mix = np.zeros((size, size), np.float32)
         case "checker":
             half = np.arange(size) * 2 // size
-            mix = (half[:, None] ^ half[None, :]).astype(float)
+            mix = (half[:, None] ^ half[None, :]).astype(np.float32)
         case "stripes":
-            mix = np.broadcast_to((np.arange(size) * 2 // size).astype(float), (size, size))
+            mix = np.broadcast_to((np.arange(size) * 2 // size).astype(np.float32), (size, size))
         case "gradient":
-            mix = np.broadcast_to(np.linspace(0.0, 1.0, size)[:, None], (size, size))
+            mix = np.broadcast_to(np.linspace(0.0, 1.0, size, dtype=np.float32)[:, None], (size, size))
         case "noise":
-            return _noise(texture.seed, size, texture.colors)
+            mix = _noise(texture.seed, size)
         case "photo":
             if not photos:
                 raise ValueError("a photo is to be painted, but there is none; give a folder of photos")
             return _photo(texture.seed, size, photos)
         case kind:
             raise ValueError(f"unknown texture {kind!r}")
-    return _to_bytes(first + mix[..., None] * (second - first))
+    first, second = (np.array(color) for color in texture.colors)
+    between = first + np.linspace(0.0, 1.0, 256)[:, None] * (second - first)
+    return np.asarray((between * 255 + 0.5).astype(np.uint8)[(mix * 255 + 0.5).astype(np.uint8)])
 
 
-def _to_bytes(image: npt.NDArray[np.float64]) -> Image:
-    return np.asarray(np.clip(image * 255 + 0.5, 0, 255), np.uint8)
-
-
-def _noise(seed: int, size: int, colors: tuple[Color, Color]) -> Image:
-    """A sum of octaves of random numbers on a torus, steep or soft, between the two colours."""
+def _noise(seed: int, size: int) -> npt.NDArray[np.float32]:
+    """A sum of octaves of random numbers on a torus, steep or soft, from 0 to 1."""
     rng = np.random.default_rng(seed)
     decay = rng.uniform(0.4, 0.9)
-    total, cells, weight = np.zeros((size, size)), 4, 1.0
+    total, cells, weight = np.zeros((size, size), np.float32), 4, 1.0
     while cells <= size:
-        grid = rng.random((cells, cells))
-        padded = np.pad(grid, 2, mode="wrap").astype(np.float32)
+        padded = np.pad(rng.random((cells, cells), np.float32), 2, mode="wrap")
         scaled = cv2.resize(padded, (size + 4 * size // cells,) * 2, interpolation=cv2.INTER_CUBIC)
         border = 2 * size // cells
         total += weight * scaled[border : border + size, border : border + size]
         cells, weight = cells * 2, weight * decay
     steepness = rng.uniform(2.0, 12.0)
-    mix = 1 / (1 + np.exp(-steepness * (total - total.mean()) / total.std() / 2))
-    first, second = (np.array(color) for color in colors)
-    return _to_bytes(first + mix[..., None] * (second - first))
+    return np.asarray(1 / (1 + np.exp(-steepness * (total - total.mean()) / total.std() / 2)), np.float32)
 
 
 def _photo(seed: int, size: int, photos: Sequence[Image]) -> Image:

@@ -20,7 +20,7 @@ from vision.camera import Camera
 
 DISTRACTOR = 1000
 """From this object index on, what is seen is a distractor; below, links count from 1, and 0 is the rest."""
-_TEXTURE = 256  # edge of a painted texture, pixels
+_LARGE, _SMALL = 256, 64  # edge of a painted texture, pixels: floor and backdrop, and what is small in the image
 _FAR = 1000.0  # m: how far the camera sees
 
 
@@ -40,8 +40,8 @@ class Studio:
         bpy.ops.wm.read_factory_settings(use_empty=True)
         self._blender = bpy.context.scene
         self._set_renderer(config)
-        self._floor = _Surface("floor")
-        self._links = [_Surface(name) for name in scene.links]
+        self._floor = _Surface("floor", _LARGE)
+        self._links = [_Surface(name, _SMALL) for name in scene.links]
         self._shapes = []
         for geom in scene.geoms:
             surface = self._floor if geom.link == FLOOR else self._links[geom.link]
@@ -60,7 +60,7 @@ class Studio:
             "cylinder": meshes.cylinder(0.7, 1),
             "cone": meshes.cone(0.8, 1),
         }
-        surfaces = [_Surface(f"distractor{i}") for i in range(config.appearance.distractors[1])]
+        surfaces = [_Surface(f"distractor{i}", _SMALL) for i in range(config.appearance.distractors[1])]
         self._distractors = [
             (surface, {form: _add(form, forms[form], surface.material, DISTRACTOR + i) for form in SHAPES})
             for i, surface in enumerate(surfaces)
@@ -180,10 +180,10 @@ class Studio:
 class _Surface:
     """A material whose texture, gloss and direction can be changed."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, size: int) -> None:
         self.material = bpy.data.materials.new(name)
         nodes, links = _empty_nodes(self.material)
-        self._image = bpy.data.images.new(name, _TEXTURE, _TEXTURE)
+        self._image = bpy.data.images.new(name, size, size)
         coordinates = nodes.new("ShaderNodeTexCoord")
         self._mapping = nodes.new("ShaderNodeMapping")
         texture = nodes.new("ShaderNodeTexImage")
@@ -199,7 +199,7 @@ class _Surface:
 
     def wear(self, material: Material, photos: Sequence[Image]) -> None:
         """Look like ``material``."""
-        _fill(self._image, paint(material.texture, _TEXTURE, photos))
+        _fill(self._image, paint(material.texture, self._image.size[0], photos))
         self._mapping.inputs["Scale"].default_value = (1 / material.period,) * 3
         self._mapping.inputs["Rotation"].default_value = (0, 0, material.angle)
         self._mix.inputs["Fac"].default_value = material.gloss
@@ -214,7 +214,7 @@ class _Backdrop:
         scene.world = world
         world.cycles.sampling_method = "NONE"  # a map of its brightness would cost 0.6 s after each change
         nodes, links = _empty_nodes(world)
-        self._image = bpy.data.images.new("backdrop", _TEXTURE, _TEXTURE)
+        self._image = bpy.data.images.new("backdrop", _LARGE, _LARGE)
         coordinates, texture = nodes.new("ShaderNodeTexCoord"), nodes.new("ShaderNodeTexImage")
         self._mapping, texture.image = nodes.new("ShaderNodeMapping"), self._image
         paths, mix = nodes.new("ShaderNodeLightPath"), nodes.new("ShaderNodeMixShader")
@@ -230,7 +230,7 @@ class _Backdrop:
 
     def show(self, backdrop: Backdrop, ambient: Color, photos: Sequence[Image]) -> None:
         """Show ``backdrop``, and light the scene with ``ambient``."""
-        _fill(self._image, paint(backdrop.texture, _TEXTURE, photos))
+        _fill(self._image, paint(backdrop.texture, _LARGE, photos))
         self._mapping.inputs["Scale"].default_value = (backdrop.repeats,) * 3
         self._even.inputs["Color"].default_value = (*ambient, 1)
 
@@ -243,7 +243,7 @@ def _empty_nodes(owner: Any) -> tuple[Any, Any]:
 
 def _fill(image: Any, picture: Image) -> None:
     """Copy a picture into Blender's image, whose rows run upwards."""
-    pixels = np.ones((_TEXTURE, _TEXTURE, 4), np.float32)
+    pixels = np.ones((*picture.shape[:2], 4), np.float32)
     pixels[..., :3] = picture[::-1] / np.float32(255)
     image.pixels.foreach_set(pixels.ravel())
     image.update()
