@@ -1,8 +1,5 @@
 """Frames: the batched environment sees what the single one sees, and bad requests are refused."""
 
-import envs  # before MuJoCo, which decides at its import how to make OpenGL contexts
-
-# isort: split
 from typing import Any
 
 import mujoco
@@ -10,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+import envs
 from envs.hopper import Hopper
 from envs.render import Camera, Renderer
 from envs.task import load_model
