@@ -8,9 +8,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from experiments.dataset import PROGRESS
 from experiments.files import read_json_lines
 from experiments.run import cores, provenance
-from experiments.synth import PROGRESS, generate
+from experiments.synth import generate
 from synth_data.sample import SynthConfig
 
 LIGHT_PATHS = (1, 2, 4)

@@ -163,7 +163,7 @@ class AppearanceConfig:
             unknown = sorted(set(shares) - set(kinds))
             if unknown:
                 raise ValueError(f"{name}: unknown kind {unknown[0]!r}; accepted: {', '.join(kinds)}")
-            if not all(share >= 0 for share in shares.values()) or not sum(shares.values()) > 0:
+            if not all(share >= 0 for share in shares.values()) or not 0 < sum(shares.values()) < np.inf:
                 raise ValueError(f"{name}: shares are {shares}; accepted: 0 or more each, and not all 0")
         for name in ("same_link_color", "gray_floor", "floor_gloss", "blur"):
             if not 0 <= getattr(self, name) <= 1:

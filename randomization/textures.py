@@ -22,7 +22,7 @@ def find_photos(folder: Path) -> list[Path]:
     """
     if not folder.is_dir():
         raise ValueError(f"{folder}: no such folder; accepted: a folder with {', '.join(PHOTO_SUFFIXES)} files")
-    photos = sorted(path for path in folder.rglob("*") if path.suffix.lower() in PHOTO_SUFFIXES)
+    photos = sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix.lower() in PHOTO_SUFFIXES)
     if not photos:
         raise ValueError(f"{folder}: holds no photo; accepted: {', '.join(PHOTO_SUFFIXES)} files")
     for photo in photos:
@@ -91,7 +91,7 @@ def _photo(seed: int, size: int, photos: Sequence[Image]) -> Image:
     """A random square of a random photo, mirrored at its edges so that it repeats without a seam."""
     rng = np.random.default_rng(seed)
     photo = photos[int(rng.integers(len(photos)))]
-    side = int(min(photo.shape[:2]) * rng.uniform(0.5, 1.0))
+    side = max(1, int(min(photo.shape[:2]) * rng.uniform(0.5, 1.0)))
     top, left = (int(rng.integers(length - side + 1)) for length in photo.shape[:2])
     square = cv2.resize(photo[top : top + side, left : left + side], (size // 2,) * 2, interpolation=cv2.INTER_AREA)
     upper = np.concatenate((square, square[:, ::-1]), axis=1)

@@ -34,7 +34,7 @@ class PoseConfig:
         unknown = sorted(set(self.shares) - set(SOURCES))
         if unknown:
             raise ValueError(f"shares: unknown source {unknown[0]!r}; accepted: {', '.join(SOURCES)}")
-        if not all(share >= 0 for share in self.shares.values()) or not sum(self.shares.values()) > 0:
+        if not all(share >= 0 for share in self.shares.values()) or not 0 < sum(self.shares.values()) < np.inf:
             raise ValueError(f"shares are {self.shares}; accepted: 0 or more each, and not all 0")
         for name, most in (("pitch", 3.2), ("speed", 100), ("clearance", 10), ("jitter", 1), ("penetration", 1)):
             if not 0 <= getattr(self, name) <= most:
@@ -86,7 +86,10 @@ class Poser:
         state = self.banks[source][rng.integers(len(self.banks[source]))]
         qpos, qvel = state[: self.model.nq].copy(), state[self.model.nq :].copy()
         for joint in self._limited():
-            qpos[self.model.jnt_qposadr[joint]] += rng.normal(0, self.config.jitter)
+            address, (low, high) = self.model.jnt_qposadr[joint], self.model.jnt_range[joint]
+            before = qpos[address]  # the simulator's limits are soft: it may be beyond them already
+            moved = before + rng.normal(0, self.config.jitter)
+            qpos[address] = np.clip(moved, min(low, before), max(high, before))
         return qpos, qvel
 
     def _joints(self, rng: np.random.Generator) -> tuple[Array, Array]:

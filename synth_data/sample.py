@@ -52,13 +52,18 @@ class SynthConfig:
             value = getattr(self, name)
             if not low <= value <= high:
                 raise ValueError(f"{name} is {value}; it must be from {low} to {high}")
+        for name in ("links", "floor", "backdrop"):
+            kinds = {kind for kind, share in getattr(self.appearance, name).items() if share > 0}
+            if kinds == {"photo"} and not self.photos:
+                raise ValueError(f"appearance.{name} draws photos only; give a folder of photos")
         if self.device not in DEVICES:
             raise ValueError(f"device is {self.device!r}; accepted: {', '.join(DEVICES)}")
         if not (self.validation >= 0 and self.test >= 0 and self.validation + self.test < 1):
             raise ValueError(
                 f"validation is {self.validation} and test {self.test}; accepted: shares that leave some for training"
             )
-        if not self.cameras or not all(share >= 0 for share in self.cameras.values()) or not sum(self.cameras.values()):
+        shares = self.cameras.values()
+        if not all(share >= 0 for share in shares) or not 0 < sum(shares) < np.inf:
             raise ValueError(f"cameras are {self.cameras}; accepted: camera names with shares of 0 or more, not all 0")
 
 

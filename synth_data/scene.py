@@ -49,12 +49,15 @@ class Scene:
         """``size`` is the edge of the image in pixels.
 
         Raises:
-            ValueError: the model has a shape that is not supported, or lacks a body with a keypoint.
+            ValueError: the model has a shape that is not supported, or lacks a body with a keypoint or the camera
+                ``track``.
         """
         self.model, self.keypoints, self.size = model, keypoints, size
         self.data = mujoco.MjData(model)
         self.bodies = [model.body(i).name for i in range(model.nbody)]
         self._visible = [i for i in range(model.ngeom) if model.geom_rgba[i, 3] > 0 and model.geom_group[i] < 3]
+        self._cameras: dict[str, NamedCamera] = {}
+        self.pose(model.qpos0, "track")  # bodies with keypoints that are missing are named here
         moving = sorted({int(model.geom_bodyid[i]) for i in self._visible} - {0})
         self.links = tuple(self.bodies[body] for body in moving)
         """Names of the moving bodies."""
@@ -67,8 +70,6 @@ class Scene:
             for i in self._visible
         )
         self.carriers = tuple(frozenset(_near(model, self.bodies.index(body), moving)) for body in keypoints.bodies)
-        self._cameras: dict[str, NamedCamera] = {}
-        self.pose(model.qpos0, "track")  # bodies with keypoints that are missing are named here
 
     def pose(self, qpos: Array, camera: str) -> Posed:
         """Forward kinematics of ``qpos`` ``(nq,)``."""

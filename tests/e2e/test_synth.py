@@ -86,7 +86,8 @@ def test_killed_workers_and_a_killed_maker_change_nothing(whole: Path, tmp_path:
 
 
 def test_the_manifest_holds_every_file(whole: Path) -> None:
-    sums = dict(reversed(line.split("  ")) for line in (whole / "manifest.sha256").read_text().splitlines())
+    lines_of_it = (whole / "manifest.sha256").read_text().splitlines()
+    sums = {name: checksum for checksum, name in (line.split("  ") for line in lines_of_it)}
     files = contents(whole)
     assert set(sums) == set(files) - {"manifest.sha256"}
     assert all(hashlib.sha256(files[name]).hexdigest() == checksum for name, checksum in sums.items())
