@@ -114,6 +114,7 @@ def _read_study(path: Path) -> dict[str, Any]:
         raise ValueError(f"{path}: not a readable YAML file ({reason})") from error
     study = _checked(path, study, STUDY_FIELDS)
     study["goals"] = study.get("goals") or []
+    study["tuning"] = [line.strip() for line in str(study.get("tuning") or "").splitlines() if line.strip()]
     for place, goal in enumerate(study["goals"]):
         _checked(path, goal, GOAL_FIELDS, f"goals[{place}].")
     return study

@@ -58,6 +58,8 @@ class StudyConfig:
     episodes: int = 50
     """Evaluation episodes of each seed and domain."""
     goals: list[Goal] = field(default_factory=list)
+    tuning: str = ""
+    """How the settings were chosen, on what, and what else was tried; a line is a paragraph."""
 
     def __post_init__(self) -> None:
         if not re.fullmatch(NAME, self.name):
