@@ -204,5 +204,6 @@ def _study_provenance(study: StudyConfig, directory: Path, wall_s: float) -> dic
     """Machine and versions, with the wall-clock summed over the times that the command was repeated."""
     file = directory / "provenance.json"
     earlier = read_json(file).get("wall_s", 0.0) if file.exists() else 0.0
-    facts = provenance()
+    started = time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(time.time() - wall_s))
+    facts = {**provenance(), "started": started}
     return {**facts, "command": f"simgap study {study.name}", "wall_s": round(earlier + wall_s, 1)}
