@@ -9,10 +9,10 @@ from typing import Any
 
 import pandas as pd
 
-from experiments.config import NAME, NAME_WORDS, RunConfig, parse_config, read_yaml, to_yaml
+from experiments.config import NAME, NAME_WORDS, RunConfig, parse_config, to_yaml
 from experiments.evaluate import missing_domains
 from experiments.executors import run_local
-from experiments.files import read_json, write_json, write_text
+from experiments.files import read_json, read_yaml, write_json, write_text
 from experiments.metrics import read_curve
 from experiments.play import record_video
 from experiments.progress import StudyProgress

@@ -222,8 +222,8 @@ def test_missing_seeds_are_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("study.yaml", None, r"study\.yaml: not a readable YAML file"),
-        ("study.yaml", "title: [", r"study\.yaml: not a readable YAML file"),
+        ("study.yaml", None, r"study\.yaml: cannot be read"),
+        ("study.yaml", "title: [", r"study\.yaml: not valid YAML"),
         ("study.yaml", "- a", r"study\.yaml: the file must map the keys name, title"),
         ("study.yaml", "name: 3", r"study\.yaml: name must be text; found 3"),
         ("provenance.json", None, r"provenance\.json: not a readable JSON file"),

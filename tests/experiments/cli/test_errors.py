@@ -71,7 +71,7 @@ REFUSED: list[tuple[list[str], str]] = [
     (["export", "nowhere", "policy.zip"], "nowhere: not a run directory"),
     (["info", "nowhere"], "no run found in nowhere"),
     (["info", "nowhere", "either"], "no run found in nowhere, either"),
-    (["report", "nowhere"], "nowhere/study.yaml: not a readable YAML file"),
+    (["report", "nowhere"], "nowhere/study.yaml: cannot be read (No such file or directory)"),
     (["study", "unheard-of"], "unknown study 'unheard-of'; accepted: demo"),
     (["study", "absent.yaml"], "unknown study 'absent.yaml'"),
     (["study", "broken.yaml"], "broken.yaml: not valid YAML"),
