@@ -157,8 +157,9 @@ class BatchedEnv(VecEnv):
         self.batch.step(nstep=self.task.frame_skip)
         self._elapsed += 1
         diverged = self._diverged()
-        for name, field in self._state.items():
-            field[diverged] = before[name][diverged]
+        if len(diverged):
+            for name, field in self._state.items():
+                field[diverged] = before[name][diverged]
         observations = self.task.observe(self._state)
         terminated = self.task.terminated(self._state)
         rewards, self.terms = self.task.reward(before, self._state, self._actions, terminated, self.dt)

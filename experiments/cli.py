@@ -12,7 +12,8 @@ import tyro
 import yaml
 from rich.console import Console
 
-from experiments.config import RunConfig, parse_config, read_yaml, to_plain
+from experiments.config import RunConfig, parse_config, to_plain
+from experiments.files import read_yaml
 from experiments.run import RUNS, find_runs, open_run
 from synth_data.sample import SynthConfig
 

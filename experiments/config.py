@@ -158,20 +158,6 @@ def parse_config(kind: type[Config], data: Any, source: str) -> Config:
         raise ValueError(f"{source}: {f'{path}: ' if path else ''}{message}{more}") from None
 
 
-def read_yaml(path: Path) -> Any:
-    """Read a YAML file of plain data.
-
-    Raises:
-        ValueError: the file is missing or is not YAML.
-    """
-    try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from None
-    except yaml.YAMLError as error:
-        raise ValueError(f"{path}: not valid YAML ({' '.join(str(error).split())})") from None
-
-
 def to_plain(config: Any) -> dict[str, Any]:
     """A configuration as plain data that :func:`parse_config` reads back to an equal one."""
 

@@ -10,7 +10,8 @@ from rich.table import Table
 
 from experiments import report_tables
 from experiments.checkpoints import list_checkpoints
-from experiments.config import read_yaml, to_yaml
+from experiments.config import to_yaml
+from experiments.files import read_yaml
 from experiments.metrics import read_curve
 from experiments.run import Run
 from experiments.statistics import gaps, read_episodes, summarize

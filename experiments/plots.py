@@ -112,7 +112,7 @@ def learning_curves(curves: pd.DataFrame, horizon: int | None = None) -> Figure:
         axes.plot(steps, [iqm(column) for column in scores.T], color=color, lw=2.6)
         axes.set_title(label, loc="left", fontsize=TEXT, color=INK, weight="bold")
     panels[-1].set_xlabel("training steps", fontsize=TEXT, color=INK)
-    figure.supylabel(_return_label(horizon), fontsize=TEXT, color=INK)
+    figure.supylabel(_return_label(horizon), fontsize=TEXT, color=INK, ma="center")
     return figure
 
 
@@ -121,7 +121,7 @@ def learning_curve(run_curve: pd.DataFrame, horizon: int | None = None) -> Figur
     figure, axes = _frame(3.4, "both")
     axes.plot(run_curve["step"], run_curve["return"], color=PALETTE[0], lw=2)
     axes.set_xlabel("training steps", fontsize=TEXT, color=INK)
-    axes.set_ylabel(_return_label(horizon), fontsize=TEXT, color=INK)
+    axes.set_ylabel(_return_label(horizon), fontsize=TEXT, color=INK, ma="center")
     return figure
 
 
@@ -191,7 +191,7 @@ def _legend(figure: Figure, axes: Axes) -> None:
 
 
 def _return_label(horizon: int | None) -> str:
-    return "training return" + (f" ({number(horizon)}-step episodes)" if horizon else "")
+    return "training return" + (f"\n({number(horizon)}-step episodes)" if horizon else "")
 
 
 def _common_steps(

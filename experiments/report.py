@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from experiments import findings, plots, report_tables
-from experiments.files import read_json, write_text
+from experiments.files import read_json, read_yaml, write_text
 from experiments.findings import PERCENT, count
 from experiments.statistics import gaps, read_episodes, summarize
 from experiments.tables import CURVES, RUNS, SETTING, read_table
@@ -107,13 +106,9 @@ def write_report(directory: Path) -> Path:
 
 
 def _read_study(path: Path) -> dict[str, Any]:
-    try:
-        study = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split())
-        raise ValueError(f"{path}: not a readable YAML file ({reason})") from error
-    study = _checked(path, study, STUDY_FIELDS)
+    study = _checked(path, read_yaml(path), STUDY_FIELDS)
     study["goals"] = study.get("goals") or []
+    study["tuning"] = [line.strip() for line in str(study.get("tuning") or "").splitlines() if line.strip()]
     for place, goal in enumerate(study["goals"]):
         _checked(path, goal, GOAL_FIELDS, f"goals[{place}].")
     return study

@@ -27,8 +27,8 @@ from typing import Any
 
 from agents import make_agent
 from experiments.checkpoints import list_checkpoints
-from experiments.config import RunConfig, parse_config, read_yaml, to_plain, to_yaml
-from experiments.files import locked, read_json, read_json_lines, write_json, write_text
+from experiments.config import RunConfig, parse_config, to_plain, to_yaml
+from experiments.files import locked, read_json, read_json_lines, read_yaml, write_json, write_text
 
 RUNS = Path("runs")
 RESULTS = Path("results")

@@ -9,10 +9,10 @@ from typing import Any
 
 import pandas as pd
 
-from experiments.config import NAME, NAME_WORDS, RunConfig, parse_config, read_yaml, to_yaml
+from experiments.config import NAME, NAME_WORDS, RunConfig, parse_config, to_yaml
 from experiments.evaluate import missing_domains
 from experiments.executors import run_local
-from experiments.files import read_json, write_json, write_text
+from experiments.files import read_json, read_yaml, write_json, write_text
 from experiments.metrics import read_curve
 from experiments.play import record_video
 from experiments.progress import StudyProgress
@@ -58,6 +58,8 @@ class StudyConfig:
     episodes: int = 50
     """Evaluation episodes of each seed and domain."""
     goals: list[Goal] = field(default_factory=list)
+    tuning: str = ""
+    """How the settings were chosen, on what, and what else was tried; a line is a paragraph."""
 
     def __post_init__(self) -> None:
         if not re.fullmatch(NAME, self.name):
@@ -202,5 +204,6 @@ def _study_provenance(study: StudyConfig, directory: Path, wall_s: float) -> dic
     """Machine and versions, with the wall-clock summed over the times that the command was repeated."""
     file = directory / "provenance.json"
     earlier = read_json(file).get("wall_s", 0.0) if file.exists() else 0.0
-    facts = provenance()
+    started = time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(time.time() - wall_s))
+    facts = {**provenance(), "started": started}
     return {**facts, "command": f"simgap study {study.name}", "wall_s": round(earlier + wall_s, 1)}

@@ -9,7 +9,8 @@ import pytest
 import yaml
 
 from agents import AGENTS, AgentConfig
-from experiments.config import MAX_ENVS, RunConfig, parse_config, read_yaml, seed_streams, to_plain, to_yaml
+from experiments.config import MAX_ENVS, RunConfig, parse_config, seed_streams, to_plain, to_yaml
+from experiments.files import read_yaml
 from randomization import RandomizationConfig
 
 DRAWS = ("torso_mass + uniform(-0.5, 0.5)", "foot_friction*loguniform(0.5,2)", "gravity = truncnormal(9.8, 0.1, 9, 10)")

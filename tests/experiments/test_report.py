@@ -48,6 +48,7 @@ def write_study(directory: Path, seeds: int = 5, gap: bool = True) -> Path:
         "name": "tiny",
         "title": "A <tiny> study",
         "description": "Two & a half cells.",
+        "tuning": "Tuned on the source.\nAlso tried: <luck>.\n",
     }
     study |= {"source": "source", "target": domains[-1], "seeds": seeds, "episodes": 2}
     study |= {"base": {"figure": "hopper", "horizon": 500, "steps": 2000}}
@@ -102,6 +103,12 @@ def test_report_writes_the_promised_files_and_nothing_else(study: Path) -> None:
     figures = {f"figures/{name}.png" for name in ("returns", "gap", "learning")}
     assert found == inputs | derived | figures | {"videos/uniform-in-target.mp4"}
     assert list(pd.read_csv(study / "summary.csv")["iqm"]) == [1700, 1000, 1650, 1560, 1100, 1800]
+
+
+def test_report_says_how_settings_were_chosen(study: Path) -> None:
+    assert "How the settings were chosen Tuned on the source. Also tried: &lt;luck&gt;." in words(study / "report.html")
+    text = (study / "README.md").read_text()
+    assert "## How the settings were chosen\n\nTuned on the source.\n\nAlso tried: <luck>.\n" in text
 
 
 def test_report_opens_with_the_answer(study: Path) -> None:
@@ -215,8 +222,8 @@ def test_missing_seeds_are_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("study.yaml", None, r"study\.yaml: not a readable YAML file"),
-        ("study.yaml", "title: [", r"study\.yaml: not a readable YAML file"),
+        ("study.yaml", None, r"study\.yaml: cannot be read"),
+        ("study.yaml", "title: [", r"study\.yaml: not valid YAML"),
         ("study.yaml", "- a", r"study\.yaml: the file must map the keys name, title"),
         ("study.yaml", "name: 3", r"study\.yaml: name must be text; found 3"),
         ("provenance.json", None, r"provenance\.json: not a readable JSON file"),

@@ -4,7 +4,6 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,10 +14,9 @@ import pytest
 import yaml
 
 from experiments import executors
-from experiments.config import RunConfig, parse_config
-from experiments.executors import run_local
+from experiments.config import parse_config
 from experiments.files import read_json
-from experiments.run import Run, create_run, find_runs
+from experiments.run import Run, find_runs
 from experiments.statistics import read_episodes
 from experiments.study import STUDIES, StudyConfig, read_study, run_study
 
@@ -211,7 +209,11 @@ def test_more_seeds_start_only_the_missing_runs(done: Roots, tmp_path: Path, mon
 
 
 def test_when_nothing_finishes_the_first_failure_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(executors, "_start", python("import os; os.kill(os.getpid(), 9)"))
+    monkeypatch.setattr(
+        executors,
+        "_start",
+        lambda *_: subprocess.Popen([sys.executable, "-I", "-S", "-c", "import os; os.kill(os.getpid(), 9)"]),
+    )
     with pytest.raises(ValueError, match=r"study little: no run finished; .*seed-000 failed \(killed by signal 9\)"):
         Roots(tmp_path).run(make(seeds=1))
     assert not (tmp_path / "results").exists()
@@ -221,66 +223,6 @@ def test_negative_workers_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="workers is -1; it must be 0"):
         Roots(tmp_path).run(make(), workers=-1)
     assert list(tmp_path.iterdir()) == []
-
-
-def python(code: str) -> Callable[..., subprocess.Popen[bytes]]:
-    """Starts a process with ``code`` in place of a run's, which finds its seed in ``seed``."""
-
-    def start(run: Run, *_: Any) -> subprocess.Popen[bytes]:
-        with (run.directory / "log.txt").open("ab") as log:
-            words = [sys.executable, "-I", "-S", "-c", f"seed = {run.config.seed}; {code}"]
-            return subprocess.Popen(words, stdout=log, stderr=log)
-
-    return start
-
-
-@pytest.fixture
-def runs(tmp_path: Path, tiny: Callable[..., RunConfig]) -> list[Run]:
-    return [create_run(tiny(seed=seed), tmp_path) for seed in range(5)]
-
-
-def test_every_failure_is_read(runs: list[Run], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        executors, "_start", python("import sys; print('hello', flush=True); sys.exit(seed % 2 and f'boom {seed}')")
-    )
-    watched: list[tuple[int, int]] = []
-
-    def watch(active: Sequence[Run], ended: Sequence[Run]) -> None:
-        watched.append((len(active), len(ended)))
-
-    failures = run_local(runs, ["source"], 1, 3, watch)
-    assert [failure.run.config.seed for failure in failures] == [1, 3]
-    for failure in failures:
-        seed = failure.run.config.seed
-        assert failure.line() == f"{failure.run.name} failed (exit status 1): boom {seed} [log: {failure.log}]"
-    assert watched[-1] == (0, 5)
-    assert max(active for active, _ in watched) <= 3
-    assert failures[0].log.read_text().splitlines()[0] == "hello"
-
-
-def test_a_failure_without_a_word(runs: list[Run], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(executors, "_start", python("raise SystemExit(4)"))
-    (failure,) = run_local(runs[:1], [], 1, 1, lambda active, ended: None)
-    assert failure.line().endswith(f"failed (exit status 4): no output [log: {failure.log}]")
-    failure.log.unlink()
-    assert "no output" in failure.line()
-
-
-def test_an_interruption_ends_every_process(runs: list[Run], monkeypatch: pytest.MonkeyPatch) -> None:
-    processes: list[subprocess.Popen[bytes]] = []
-    sleeper = python("import time; time.sleep(600)")
-
-    def start(*arguments: Any) -> subprocess.Popen[bytes]:
-        processes.append(sleeper(*arguments))
-        return processes[-1]
-
-    def interrupt(active: Sequence[Run], ended: Sequence[Run]) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(executors, "_start", start)
-    with pytest.raises(KeyboardInterrupt):
-        run_local(runs, [], 1, 2, interrupt)
-    assert [process.poll() for process in processes] == [-15, -15]
 
 
 def test_studies_that_ship_can_be_read() -> None:
