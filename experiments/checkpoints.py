@@ -5,7 +5,6 @@
 ``manifest.json`` with the SHA-256 of all of them.
 """
 
-import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -16,7 +15,7 @@ import safetensors
 import safetensors.numpy
 import torch
 
-from experiments.files import read_json, write_directory, write_json
+from experiments.files import digest, read_json, write_directory, write_json
 
 FORMAT = "simgap-checkpoint-1"
 KEEP = 2
@@ -77,7 +76,7 @@ def save_checkpoint(folder: Path, step: int, sections: dict[str, Any]) -> Path:
                 safetensors.numpy.save_file(tensors, temporary / f"{name}.safetensors")
             except safetensors.SafetensorError as error:
                 raise OSError(f"{path}: cannot be written ({error})") from None
-        digests = {file.name: _digest(file) for file in sorted(temporary.iterdir())}
+        digests = {file.name: digest(file) for file in sorted(temporary.iterdir())}
         write_json(temporary / "manifest.json", {"format": FORMAT, "step": step, "sha256": digests})
 
     write_directory(path, write)
@@ -109,7 +108,7 @@ def load_section(checkpoint: Path, section: str) -> Any:
     for file in files:
         if not file.is_file():
             raise ValueError(f"{file}: missing from the checkpoint")
-        if not isinstance(digests, dict) or _digest(file) != digests.get(file.name):
+        if not isinstance(digests, dict) or digest(file) != digests.get(file.name):
             raise ValueError(f"{file}: truncated or changed since it was written (SHA-256 differs)")
     try:
         tensors = safetensors.numpy.load_file(files[1])
@@ -122,8 +121,3 @@ def load_section(checkpoint: Path, section: str) -> Any:
         TypeError,
     ) as error:
         raise ValueError(f"{checkpoint}: the {section} section cannot be read ({error})") from None
-
-
-def _digest(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

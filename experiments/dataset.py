@@ -13,7 +13,6 @@
       manifest.sha256     checksums of images and labels, for ``sha256sum -c``; written last
 """
 
-import hashlib
 import json
 import shutil
 from collections import Counter
@@ -23,8 +22,8 @@ import numpy as np
 
 import envs
 from envs.domains import domain_model
-from experiments.config import parse_config, read_yaml, to_plain, to_yaml
-from experiments.files import read_json_lines, write_json, write_text, write_with
+from experiments.config import parse_config, to_plain, to_yaml
+from experiments.files import digest, read_json_lines, read_yaml, write_json, write_text, write_with
 from experiments.harvest import harvest
 from experiments.run import provenance
 from randomization.textures import find_photos
@@ -128,7 +127,7 @@ def read_records(directory: Path) -> dict[int, Record]:
                 image, checksum = image_path(directory, record["id"]), record["sha256"]
             except (KeyError, TypeError, ValueError):
                 raise ValueError(f"{file}, line {number}: damaged; accepted: the record of a sample") from None
-            if image.is_file() and _sha256(image) == checksum:
+            if image.is_file() and digest(image) == checksum:
                 records[record["id"]] = record
     return records
 
@@ -146,14 +145,10 @@ def finish_dataset(config: SynthConfig, directory: Path, records: dict[int, Reco
         write_json(file, make_dataset(chosen, config.figure, keypoints, info))
         files.append(file)
     write_text(directory / "README.md", _card(config, ordered))
-    sums = {file.relative_to(directory): _sha256(file) for file in files}
+    sums = {file.relative_to(directory): digest(file) for file in files}
     sums |= {Path(record["file_name"]): record["sha256"] for record in ordered}
     write_text(directory / MANIFEST, "".join(f"{checksum}  {file}\n" for file, checksum in sums.items()))
     shutil.rmtree(directory / PARTS, ignore_errors=True)
-
-
-def _sha256(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def _card(config: SynthConfig, records: list[Record]) -> str:

@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from experiments import checkpoints
 from experiments.checkpoints import load_section, save_checkpoint
 from experiments.config import RunConfig
 from experiments.evaluate import load_trained
-from experiments.files import write_text
+from experiments.files import digest, write_text
 from experiments.run import Run
 from experiments.train import train
 
@@ -80,7 +79,7 @@ def test_a_damaged_checkpoint_does_not_let_training_start_over(own_run: Run) -> 
 def reseal(checkpoint: Path) -> None:
     """What a forger would do: make the manifest agree with the changed files."""
     manifest = json.loads((checkpoint / "manifest.json").read_text())
-    manifest["sha256"] = {name: checkpoints._digest(checkpoint / name) for name in manifest["sha256"]}
+    manifest["sha256"] = {name: digest(checkpoint / name) for name in manifest["sha256"]}
     (checkpoint / "manifest.json").write_text(json.dumps(manifest))
 
 
