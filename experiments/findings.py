@@ -66,7 +66,7 @@ def method(randomization: str) -> str:
 
 def setting_labels(frame: pd.DataFrame) -> pd.Series:
     """What tells each row's setting from the others' in the frame; empty if they share one."""
-    units = {"horizon": "-step episodes", "steps": " training steps"}
+    units = {"horizon": "-step episodes", "steps": " steps"}
     varying = [c for c in SETTING if c in frame and frame[c].nunique() > 1]
     labels = [
         " \u00b7 ".join(number(row[c]) + units[c] if c in units else str(row[c]) for c in varying)
