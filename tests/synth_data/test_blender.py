@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import mujoco
@@ -43,6 +44,44 @@ for sample in map(s.sample, range(POSES)):
 np.savez(sys.argv[1], seen=seen, pixels=pixels, light=light)
 """
 
+MOMENTS = 16
+BLUR = """
+import sys
+from dataclasses import replace
+from pathlib import Path
+import mujoco
+import numpy as np
+sys.path.insert(0, sys.argv[2])
+from test_blender import MOMENTS, moving_sampler
+from synth_data.blender import Studio, silence
+silence()
+s = moving_sampler()
+studio = Studio(s.scene, s.config, Path(sys.argv[1] + ".exr"))
+blurred, sharp, mean, early = [], [], [], []
+for sample in map(s.sample, range(4)):
+    blurred.append(studio.render(sample)[0])
+    frozen = []
+    for part in [0.5, *(np.arange(MOMENTS) + 0.5) / MOMENTS]:
+        qpos = sample.pose.qpos.copy()
+        mujoco.mj_integratePos(s.scene.model, qpos, sample.pose.qvel, (part - 0.5) * sample.appearance.shutter)
+        moment = s.scene.pose(qpos, sample.view)
+        frozen.append(studio.render(replace(sample, moment=moment, start=None, end=None))[0])
+    sharp.append(frozen[0])
+    mean.append(np.mean(frozen[1:], axis=0))
+    early.append(np.mean(frozen[1 : 1 + MOMENTS // 2], axis=0))
+np.savez(sys.argv[1], blurred=blurred, sharp=sharp, mean=mean, early=early)
+"""
+
+
+def moving_sampler() -> Sampler:
+    """Fast poses of plain colours, exposed for long, with enough light paths to see only the blur."""
+    plain = {"plain": 1.0}
+    look = replace(BARE, blur=1.0, shutter=0.03, links=plain, floor=plain, backdrop=plain, floor_gloss=0.0)
+    poses = PoseConfig(shares={"joints": 1.0}, speed=10.0)
+    config = SynthConfig(size=64, light_paths=64, appearance=look, poses=poses)
+    model = domain_model(envs.task_of("hopper"), "nominal")
+    return Sampler(config, Scene(model, keypoints_of("hopper"), config.size), Poser(model, poses, {}))
+
 
 def sampler() -> Sampler:
     """Poses over the joints' limits, seen by both cameras, the camera held where MuJoCo holds it."""
@@ -57,13 +96,17 @@ def samples() -> list[Sample]:
     return [sampler().sample(index) for index in range(POSES)]
 
 
-@pytest.fixture(scope="module")
-def rendered(tmp_path_factory: pytest.TempPathFactory) -> dict[str, npt.NDArray[np.float64]]:
-    file = tmp_path_factory.mktemp("blender") / "rendered.npz"
-    command = [sys.executable, "-c", RENDER, str(file), str(Path(__file__).parent)]
+def in_blender(code: str, file: Path) -> dict[str, npt.NDArray[np.float64]]:
+    """Arrays that ``code`` saves to ``file``."""
+    command = [sys.executable, "-c", code, str(file), str(Path(__file__).parent)]
     subprocess.run(command, check=True, cwd=Path(__file__).parents[2], capture_output=True)
     with np.load(file) as arrays:
         return dict(arrays)
+
+
+@pytest.fixture(scope="module")
+def rendered(tmp_path_factory: pytest.TempPathFactory) -> dict[str, npt.NDArray[np.float64]]:
+    return in_blender(RENDER, tmp_path_factory.mktemp("blender") / "rendered.npz")
 
 
 def test_keypoints_project_to_the_same_pixels(
@@ -102,3 +145,14 @@ def test_every_look_is_drawn(rendered: dict[str, npt.NDArray[np.float64]], sampl
         srgb = np.array(samples[i].appearance.backdrop.texture.colors[0])
         linear = np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
         assert corners[i] == pytest.approx(linear, abs=0.01)
+
+
+def test_motion_blur_is_the_mean_over_the_exposure(tmp_path: Path) -> None:
+    pictures = in_blender(BLUR, tmp_path / "blur.npz")
+
+    def difference(name: str) -> float:
+        return float(np.abs(pictures["blurred"] - pictures[name]).mean())
+
+    # What remains is the noise of soft shadows. An exposure that began or ended elsewhere would be nearer to others.
+    assert difference("mean") < 0.4 * difference("sharp")
+    assert difference("mean") < 0.4 * difference("early")
