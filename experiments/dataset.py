@@ -25,7 +25,7 @@ from envs.domains import domain_model
 from experiments.config import parse_config, to_plain, to_yaml
 from experiments.files import digest, read_json_lines, read_yaml, write_json, write_text, write_with
 from experiments.harvest import harvest
-from experiments.run import provenance
+from experiments.run import find_runs, provenance
 from randomization.textures import find_photos
 from synth_data.coco import Record, make_dataset
 from synth_data.poses import Poser
@@ -33,7 +33,7 @@ from synth_data.sample import SPLITS, Sampler, SynthConfig
 from synth_data.scene import Scene
 from vision.keypoints import keypoints_of
 
-CONFIG, STATES, IMAGES, PARTS = "config.yaml", "states.npz", "images", "parts"
+CONFIG, STATES, IMAGES, PARTS, LOCK = "config.yaml", "states.npz", "images", "parts", ".lock"
 SAMPLES, PROGRESS, MANIFEST = "samples.jsonl", "progress.jsonl", "manifest.sha256"
 POLICIES = Path(__file__).parents[1] / "results" / "pretrained" / "policies"
 """Small trained policies that ship with simgap, in a folder per figure."""
@@ -82,8 +82,8 @@ def make_sampler(directory: Path) -> Sampler:
     return Sampler(config, scene, Poser(scene.model, config.poses, banks))
 
 
-def begin_dataset(config: SynthConfig, directory: Path) -> None:
-    """Make the dataset's directory, or take the one that holds the same configuration.
+def check_dataset(config: SynthConfig, directory: Path) -> None:
+    """Refuse what cannot be made in ``directory``, before anything is written.
 
     Raises:
         ValueError: the directory holds something else, or the configuration cannot be drawn.
@@ -96,22 +96,42 @@ def begin_dataset(config: SynthConfig, directory: Path) -> None:
                     f"{directory}: holds a dataset with {key} = {there[key]!r}, not {wanted[key]!r}; "
                     "accepted: the same configuration, or another directory"
                 )
-    elif directory.exists() and any(not path.name.startswith(".") for path in directory.iterdir()):
+    elif directory.exists() and any(
+        path.name != STATES and not path.name.startswith(".") for path in directory.iterdir()
+    ):
         raise ValueError(f"{directory}: not empty, and not a dataset; accepted: a new directory")
     scene = make_scene(config)
     for camera in config.cameras:
         scene.pose(scene.model.qpos0, camera)  # an unknown camera ends here
     if config.photos:
         find_photos(Path(config.photos))
+    if _needs_policies(config):
+        find_runs(_policies(config))
+
+
+def begin_dataset(config: SynthConfig, directory: Path) -> None:
+    """Write what all samples of a checked configuration share, unless it is there.
+
+    Raises:
+        ValueError: the policies do not serve.
+    """
     if not (directory / STATES).exists():
+        scene = make_scene(config)
         visited = falls = np.empty((0, scene.model.nq + scene.model.nv))
-        if any(config.poses.shares.get(source, 0) > 0 for source in ("visited", "falls")):
-            policies = [Path(policy) for policy in config.policies] or [POLICIES / config.figure]
-            visited, falls = harvest(config.figure, policies, config.seed)
+        if _needs_policies(config):
+            visited, falls = harvest(config.figure, _policies(config), config.seed)
         write_with(directory / STATES, lambda path: np.savez(path, visited=visited, falls=falls))
     write_text(directory / CONFIG, to_yaml(config))
     for folder in (IMAGES, PARTS):
         (directory / folder).mkdir(exist_ok=True)
+
+
+def _needs_policies(config: SynthConfig) -> bool:
+    return any(config.poses.shares.get(source, 0) > 0 for source in ("visited", "falls"))
+
+
+def _policies(config: SynthConfig) -> list[Path]:
+    return [Path(policy) for policy in config.policies] or [POLICIES / config.figure]
 
 
 def read_records(directory: Path) -> dict[int, Record]:

@@ -10,7 +10,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from experiments.dataset import PARTS, PROGRESS, begin_dataset, finish_dataset, read_records
+from experiments.dataset import (
+    LOCK,
+    PARTS,
+    PROGRESS,
+    begin_dataset,
+    check_dataset,
+    finish_dataset,
+    read_records,
+)
 from experiments.executors import one_core, stoppable
 from experiments.files import append_json_line, locked
 from experiments.run import cores
@@ -74,9 +82,10 @@ def generate(config: SynthConfig, directory: Path, workers: int = 0, watch: Watc
     """
     if workers < 0:
         raise ValueError(f"workers is {workers}; it must be 0 (one per core) or more")
+    check_dataset(config, directory)
     directory.mkdir(parents=True, exist_ok=True)
     try:
-        with locked(directory / ".lock", wait=False):
+        with locked(directory / LOCK, wait=False):
             begin_dataset(config, directory)
             while missing := sorted(set(range(config.count)) - set(read_records(directory))):
                 _render(directory, missing, workers or cores(), config.count, watch)

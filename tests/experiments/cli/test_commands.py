@@ -5,12 +5,13 @@ import numpy as np
 import pytest
 import yaml
 
-from experiments.cli import COMMANDS, main
+from experiments.cli import main
+from experiments.commands import COMMANDS
 from experiments.config import RunConfig
 from experiments.run import Run
 from experiments.statistics import read_episodes
 
-WITH_DEFAULTS = {"train", "evaluate", "study", "play", "bench"}
+WITH_DEFAULTS = {"train", "evaluate", "study", "play", "synth", "bench"}
 
 
 @pytest.fixture
@@ -28,7 +29,8 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 
 
 def test_all_commands_of_the_design_that_this_version_has() -> None:
-    assert list(COMMANDS) == ["train", "evaluate", "study", "report", "play", "info", "export", "bench"]
+    simulation = ["train", "evaluate", "study", "report", "play", "info", "export"]
+    assert list(COMMANDS) == [*simulation, "synth", "synth-preview", "bench"]
 
 
 @pytest.mark.parametrize("command", ["", *COMMANDS])

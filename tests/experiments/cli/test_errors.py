@@ -77,6 +77,23 @@ REFUSED: list[tuple[list[str], str]] = [
     (["study", "broken.yaml"], "broken.yaml: not valid YAML"),
     (["study", "demo", "--workers", "-1"], "workers is -1; it must be 0"),
     (["bench", "--steps", "few"], "--steps"),
+    (["bench", "--what", "cooking"], "--what"),
+    (["synth"], "Missing from simgap synth: PATH Directory of the dataset."),
+    (["synth", "d", "--figure", "unicorn"], "unknown figure 'unicorn'; accepted: hopper"),
+    (["synth", "d", "--count", "0"], "count is 0; it must be from 1"),
+    (["synth", "d", "--size", "-3"], "size is -3; it must be from 16"),
+    (["synth", "d", "--size", "9000"], "size is 9000; it must be from 16 to 4096"),
+    (["synth", "d", "--workers", "-1"], "workers is -1; it must be 0"),
+    (["synth", "d", "--validation", "0.6", "--test", "0.5"], "accepted: shares that leave some for training"),
+    (["synth", "d", "--config", "side.yaml"], "unknown camera 'side'; accepted: track"),
+    (["synth", "d", "--photos", "nowhere"], "nowhere"),
+    (["synth", "d", "--policies", "nowhere"], "no run found in nowhere"),
+    (["synth", "d", "--config", "dance.yaml"], "unknown source 'dancing'; accepted: joints, visited, falls"),
+    (["synth", "d", "--sensor.gamma", "2", "1"], "gamma is from 2.0 to 1.0; it must be ordered"),
+    (["synth", "d", "--device", "tpu"], "device is 'tpu'; accepted: cpu, cuda, optix"),
+    (["synth", "d", "--config", "unknown.yaml"], "unknown.yaml: stepz: unknown key (accepted: figure, count, size"),
+    (["synth", "."], ".: not empty, and not a dataset; accepted: a new directory"),
+    (["synth", "preview", "nowhere"], "nowhere: not a dataset (it has no config.yaml)"),
 ]
 
 
@@ -86,6 +103,8 @@ def test_bad_input_is_one_line_and_changes_nothing(
 ) -> None:
     (place / "unknown.yaml").write_text("stepz: 3\n")
     (place / "broken.yaml").write_text("steps: [3\n")
+    (place / "side.yaml").write_text("cameras: {side: 1}\n")
+    (place / "dance.yaml").write_text("poses: {shares: {dancing: 1}}\n")
     before = contents(place)
     with pytest.raises(SystemExit) as stop:
         main([str(own_run.directory) if word == "RUN" else word for word in words])

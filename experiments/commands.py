@@ -1,0 +1,215 @@
+"""What each ``simgap`` command does; its signature and docstring are its options and help."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from experiments.config import RunConfig, parse_config, to_plain
+from experiments.run import RUNS, find_runs, open_run
+from synth_data.sample import SynthConfig
+
+DEFAULTS = RunConfig()
+SYNTH_DEFAULTS = SynthConfig()
+
+
+def train(
+    run: Annotated[RunConfig, tyro.conf.arg(name="")] = DEFAULTS,
+    config: Path | None = None,
+    runs: Path = RUNS,
+    threads: int = 0,
+) -> None:
+    """Train one agent with one seed; the same command again continues, or does nothing when it is done.
+
+    Args:
+        run: The run.
+        config: YAML file with the run's configuration; options given beside it win.
+        runs: Directory of all runs.
+        threads: Threads for physics, 0 for all cores. They never change results.
+    """
+    from experiments.info import print_runs
+    from experiments.progress import TrainProgress
+    from experiments.train import train as train_run
+
+    run = parse_config(RunConfig, to_plain(run), "command line")
+    with TrainProgress(f"{run.path.parent.name}/{run.path.name}", run.horizon) as progress:
+        trained = train_run(run, runs, threads, progress.update)
+    print_runs([trained])
+    print(f"run: {trained.directory}")
+
+
+def evaluate(
+    runs: tyro.conf.Positional[list[Path]],
+    domains: tuple[str, ...] = ("source", "target"),
+    episodes: int = 50,
+    threads: int = 0,
+) -> None:
+    """Judge trained runs in one or more domains; rows go to each run's episodes.csv.
+
+    Args:
+        runs: Run directories, or folders of them.
+        domains: Domains to judge in, e.g. source target 'source, torso_mass+2'.
+        episodes: Whole episodes in each domain.
+        threads: Threads for physics, 0 for all cores.
+    """
+    from experiments.evaluate import evaluate as evaluate_run
+    from experiments.info import print_returns
+
+    found = find_runs(runs)
+    for run in found:
+        if not run.done:
+            print(
+                f"note: {run.name} has not finished training; judging its last checkpoint",
+                file=sys.stderr,
+            )
+        evaluate_run(run, domains, episodes, threads)
+    print_returns(found)
+
+
+def study(
+    name: tyro.conf.Positional[str], runs: Path = RUNS, results: Path = Path("results"), workers: int = 0
+) -> None:
+    """Run a study: train and judge every run that is missing, then write tables, pictures and report.
+
+    Args:
+        name: A study that ships with simgap, or a YAML file.
+        runs: Directory of all runs.
+        results: Directory that the study's own directory goes to.
+        workers: Runs at a time, 0 for one a core.
+    """
+    from experiments.info import print_study
+    from experiments.study import read_study, run_study
+
+    report, failures = run_study(read_study(name), runs, results, workers)
+    print_study(report.parent)
+    print(f"report: {report}")
+    if failures:
+        raise RuntimeError("; ".join(failures))
+
+
+def report(directory: tyro.conf.Positional[Path]) -> None:
+    """Write a study's tables, pictures and report anew from its episodes; trains nothing.
+
+    Args:
+        directory: The study's directory, e.g. results/demo.
+    """
+    from experiments.report import write_report
+
+    print(f"report: {write_report(directory)}")
+
+
+def play(run: tyro.conf.Positional[Path], domain: str = "", video: Path | None = None, seed: int = 0) -> None:
+    """Watch one episode: in a window where there is a display, as an MP4 otherwise.
+
+    Args:
+        run: Run directory.
+        domain: Domain to act in; empty for the one it was trained in.
+        video: MP4 file to write instead of opening a window.
+        seed: Seed of the start.
+    """
+    from experiments.play import has_display, play_live, record_video
+
+    opened = open_run(run)
+    where = domain or opened.config.domain
+    if video is None and has_display():
+        total = play_live(opened, where, seed)
+        print(f"return {total:.0f} ({opened.config.horizon} steps)")
+    else:
+        print(record_video(opened, where, video or run / f"{where.replace(' ', '')}.mp4", seed))
+
+
+def info(runs: tyro.conf.Positional[list[Path]]) -> None:
+    """Everything about one run, or a table of several.
+
+    Args:
+        runs: Run directories, or folders of them.
+    """
+    from experiments.info import print_runs
+
+    print_runs(find_runs(runs))
+
+
+def export(run: tyro.conf.Positional[Path], file: tyro.conf.Positional[Path]) -> None:
+    """Write the policy as a plain Stable-Baselines3 zip that takes raw observations.
+
+    Args:
+        run: Run directory.
+        file: The .zip to write.
+    """
+    from experiments.export import export as export_run
+
+    print(export_run(open_run(run), file))
+
+
+def bench(
+    what: Literal["simulation", "rendering"] = "simulation",
+    steps: int = 400,
+    training_steps: int = 200_000,
+    images: int = 300,
+) -> None:
+    """Compare speeds on this machine: physics and training against the usual alternatives, or rendering with Blender.
+
+    Args:
+        what: What is measured.
+        steps: Calls of step() per measurement of an environment.
+        training_steps: Environment steps of our training, over all repeats.
+        images: Images for each measurement of rendering.
+    """
+    if what == "rendering":
+        from benchmarks.rendering import main as run_rendering
+
+        run_rendering(images)
+    else:
+        from benchmarks.speed import main as run_speed
+
+        run_speed(steps, training_steps)
+
+
+def synth(
+    directory: tyro.conf.Positional[Path],
+    dataset: Annotated[SynthConfig, tyro.conf.arg(name="")] = SYNTH_DEFAULTS,
+    config: Path | None = None,
+    workers: int = 0,
+) -> None:
+    """Render a dataset of labelled images with Blender; the same command again continues.
+
+    Args:
+        directory: Directory of the dataset.
+        dataset: The dataset.
+        config: YAML file with the dataset's configuration; options given beside it win.
+        workers: Blender processes, 0 for one per core. Their number never changes a file.
+    """
+    from experiments.progress import SynthProgress
+    from experiments.synth import generate
+
+    dataset = parse_config(SynthConfig, to_plain(dataset), "command line")
+    with SynthProgress(str(directory)) as progress:
+        generate(dataset, directory, workers, progress.update)
+    print(f"dataset: {directory} (look at it with simgap synth preview {directory})")
+
+
+def preview(directory: tyro.conf.Positional[Path]) -> None:
+    """Draw a dataset's labels: a contact sheet and a page, preview.png and preview.html in its directory.
+
+    Args:
+        directory: Directory of the dataset.
+    """
+    from experiments.preview import write_preview
+
+    print(f"preview: {write_preview(directory)}")
+
+
+COMMANDS: dict[str, Callable[..., None]] = {
+    "train": train,
+    "evaluate": evaluate,
+    "study": study,
+    "report": report,
+    "play": play,
+    "info": info,
+    "export": export,
+    "synth": synth,
+    "synth-preview": preview,
+    "bench": bench,
+}
