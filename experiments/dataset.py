@@ -15,7 +15,6 @@
 
 import json
 import shutil
-from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -23,9 +22,10 @@ import numpy as np
 import envs
 from envs.domains import domain_model
 from experiments.config import parse_config, to_plain, to_yaml
+from experiments.dataset_card import card
 from experiments.files import digest, read_json_lines, read_yaml, write_json, write_text, write_with
 from experiments.harvest import harvest
-from experiments.run import find_runs, provenance
+from experiments.run import find_runs
 from randomization.textures import find_photos
 from synth_data.coco import Record, make_dataset
 from synth_data.poses import Poser
@@ -164,39 +164,8 @@ def finish_dataset(config: SynthConfig, directory: Path, records: dict[int, Reco
         file = directory / "annotations" / f"{split}.json"
         write_json(file, make_dataset(chosen, config.figure, keypoints, info))
         files.append(file)
-    write_text(directory / "README.md", _card(config, ordered))
+    write_text(directory / "README.md", card(config, ordered, read_json_lines(directory / PROGRESS)))
     sums = {file.relative_to(directory): digest(file) for file in files}
     sums |= {Path(record["file_name"]): record["sha256"] for record in ordered}
     write_text(directory / MANIFEST, "".join(f"{checksum}  {file}\n" for file, checksum in sums.items()))
     shutil.rmtree(directory / PARTS, ignore_errors=True)
-
-
-def _card(config: SynthConfig, records: list[Record]) -> str:
-    """What the dataset is, for whoever finds it."""
-    facts = provenance()
-    splits = Counter(record["split"] for record in records)
-    sources = Counter(record["state"]["source"] for record in records)
-    flags = Counter(point[2] for record in records for point in record["keypoints"])
-    keypoints = keypoints_of(config.figure)
-    rows = [
-        ("figure", config.figure),
-        ("images", f"{len(records):,} of {config.size} × {config.size} pixels, JPEG"),
-        ("split", ", ".join(f"{split} {splits[split]:,}" for split in SPLITS)),
-        ("keypoints", ", ".join(keypoints.names)),
-        ("visible, hidden, outside", ", ".join(f"{flags[flag]:,}" for flag in (2, 1, 0))),
-        ("poses", ", ".join(f"{name} {count:,}" for name, count in sorted(sources.items()))),
-        ("seed", config.seed),
-        ("made with", ", ".join(f"{name} {version}" for name, version in facts["versions"].items())),
-        ("on", f"{facts['cpu']}, {facts['cores']} cores, Python {facts['python']}"),
-        ("commit", facts["commit"]),
-    ]
-    table = "".join(f"| {name} | {value} |\n" for name, value in rows)
-    return (
-        f"# Synthetic keypoints: {config.figure}\n\n"
-        "Rendered by Blender's Cycles from the compiled MuJoCo model. Pixel coordinates have the centre of the first "
-        "pixel at (0, 0). Flags are COCO's: 0 outside the image, 1 hidden by something, 2 visible. `samples.jsonl` "
-        "says what was drawn for every image; sample i depends on the seed and on i alone.\n\n"
-        f"| | |\n| --- | --- |\n{table}\n"
-        "Check the files with `sha256sum -c manifest.sha256`. Everything was drawn from:\n\n"
-        f"```yaml\n{to_yaml(config)}```\n"
-    )

@@ -110,7 +110,7 @@ def _render(directory: Path, missing: list[int], workers: int, total: int, watch
             ended = [process for process in active if process.poll() is not None]
             done += sum(worker.count() for worker in active.values())
             elapsed = time.monotonic() - started
-            if elapsed - logged > LOG_EVERY:
+            if elapsed - logged > LOG_EVERY or not (waiting or set(active) - set(ended)):
                 logged = elapsed
                 memory = max(worker.memory() for worker in active.values())
                 row = {"seconds": round(elapsed, 1), "images": done, "largest_worker_gb": round(memory, 3)}
