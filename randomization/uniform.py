@@ -32,13 +32,12 @@ class FixedRandomizer:
 
     def sample(self, keys: npt.NDArray[np.int64]) -> dict[tuple[str, str], Array]:
         """Operands ``(n,)`` for ``keys`` ``(n, 2)`` of (environment, episode)."""
-        u = np.stack(
-            [
-                np.random.default_rng((self.seed, int(env), int(episode))).random(len(self.draws))
-                for env, episode in keys
-            ]
-        )
-        return {(draw.name, draw.operation): draw.distribution.quantile(u[:, j]) for j, draw in enumerate(self.draws)}
+        # One packed row for each draw: where NumPy fears that a strided array overlaps its result it computes powers
+        # without SIMD, to another last bit, and whether it does depends on where the allocator put the two.
+        u = np.empty((len(self.draws), len(keys)))
+        for i, (env, episode) in enumerate(keys):
+            u[:, i] = np.random.default_rng((self.seed, int(env), int(episode))).random(len(self.draws))
+        return {(draw.name, draw.operation): draw.distribution.quantile(u[j]) for j, draw in enumerate(self.draws)}
 
     def observe(self, parameters: Mapping[str, Array], returns: Array) -> None:
         """Fixed distributions learn nothing."""

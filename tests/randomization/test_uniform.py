@@ -1,6 +1,7 @@
 """Keyed draws: a function of seed, environment and episode alone, acting on the nominal value."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,7 @@ def test_draws_are_quantiles_of_the_keys_own_numbers() -> None:
     drawn = randomizer(seed=3).sample(keys((2, 5), (0, 9)))
     u = np.stack([np.random.default_rng((3, *key)).random(3) for key in ((2, 5), (0, 9))])
     for j, draw in enumerate(DRAWS):
-        expected = parse_draw(draw).distribution.quantile(u[:, j])
+        expected = parse_draw(draw).distribution.quantile(u[:, j].copy())
         np.testing.assert_array_equal(drawn[PARAMETERS[j]], expected)
     assert tuple(drawn) == PARAMETERS
 
@@ -47,6 +48,24 @@ def test_the_draw_of_a_key_does_not_depend_on_the_other_keys() -> None:
             assert together[name][j] == alone[name][0]
     for name in PARAMETERS:
         np.testing.assert_array_equal(together[name][shuffled], reordered[name])
+
+
+@dataclass(frozen=True)
+class Strides:
+    """Draws the distance in memory between its numbers."""
+
+    support = (0.0, 1.0)
+
+    def quantile(self, u: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        return np.full(len(u), float(u.strides[0]))
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_numbers_reach_a_distribution_packed(count: int) -> None:
+    """Of a strided array NumPy's power has one last bit or another, as the allocator pleases."""
+    draws = [Draw(f"{name}_mass", "*", Strides()) for name in ("thigh", "leg", "foot")]
+    for values in FixedRandomizer(draws, seed=0).sample(keys(*((0, k) for k in range(count)))).values():
+        assert values.tolist() == [8.0] * count
 
 
 def test_every_key_and_seed_draws_otherwise() -> None:
