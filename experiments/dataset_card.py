@@ -46,14 +46,15 @@ def card(config: SynthConfig, records: Sequence[Record], progress: Sequence[Prog
 
 
 def _speed_table(progress: Sequence[Progress]) -> str:
-    rows = throughput(progress)
+    # A part with few measurements would tell more of when they fell than of the speed.
+    rows = throughput(progress, parts=min(10, 1 + len(progress) // 4))
     if not rows:
         return ""
     lines = "".join(f"| {low:,} to {high:,} | {speed:.1f} | {memory:.2f} GB |\n" for low, high, speed, memory in rows)
     return f"| images | images/s | largest worker |\n| --- | ---: | ---: |\n{lines}\n"
 
 
-def throughput(progress: Sequence[Progress], parts: int = 10) -> list[tuple[int, int, float, float]]:
+def throughput(progress: Sequence[Progress], parts: int) -> list[tuple[int, int, float, float]]:
     """First image, last image, images per second and largest worker's memory in GB, of ``parts`` equal parts.
 
     The time between an interruption and the restart is left out.

@@ -146,6 +146,8 @@ class AppearanceConfig:
     """Light from everywhere, as radiance."""
     distractors: tuple[int, int] = (0, 3)
     """Fewest and most distractors."""
+    occluding: float = 0.5
+    """Probability that a distractor is between the camera and the figure."""
     offset: float = 0.15
     """Half-width of the camera's offset along each of its axes, m."""
     tilt: float = 0.03
@@ -165,7 +167,7 @@ class AppearanceConfig:
                 raise ValueError(f"{name}: unknown kind {unknown[0]!r}; accepted: {', '.join(kinds)}")
             if not all(share >= 0 for share in shares.values()) or not 0 < sum(shares.values()) < np.inf:
                 raise ValueError(f"{name}: shares are {shares}; accepted: 0 or more each, and not all 0")
-        for name in ("same_link_color", "gray_floor", "floor_gloss", "blur"):
+        for name in ("same_link_color", "gray_floor", "floor_gloss", "occluding", "blur"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be a probability")
         for name, least in (
@@ -212,7 +214,8 @@ def sample_appearance(config: AppearanceConfig, rng: np.random.Generator, links:
         ambient=_triple(ambient * tint),
         lights=tuple(_light(rng, float(share)) for share in shares),
         distractors=tuple(
-            _distractor(rng) for _ in range(rng.integers(config.distractors[0], config.distractors[1] + 1))
+            _distractor(rng, bool(rng.random() < config.occluding))
+            for _ in range(rng.integers(config.distractors[0], config.distractors[1] + 1))
         ),
         hold=Hold(
             _triple(rng.uniform(-offset, offset, 3)),
@@ -268,14 +271,15 @@ def _light(rng: np.random.Generator, strength: float) -> Light:
     )
 
 
-def _distractor(rng: np.random.Generator) -> Distractor:
-    depth = float(rng.uniform(0.5, 2.0))
+def _distractor(rng: np.random.Generator, occluding: bool) -> Distractor:
+    reach = 0.5 if occluding else 1.0  # the camera keeps the figure near the middle
+    depth = float(rng.uniform(0.6, 0.9) if occluding else rng.uniform(0.5, 2.0))
     return Distractor(
         shape=str(rng.choice(SHAPES)),
-        across=float(rng.uniform(-1.0, 1.0)),
-        up=float(rng.uniform(-1.0, 1.0)),
+        across=float(rng.uniform(-reach, reach)),
+        up=float(rng.uniform(-reach, reach)),
         depth=depth,
-        size=float(rng.uniform(0.03, 0.12)) * (1.0 if depth < 1 else 2.0),
+        size=float(rng.uniform(0.05, 0.15)) * (1.0 if depth < 1 else 2.0),
         angles=_triple(rng.uniform(-np.pi, np.pi, 3)),
         material=_material(rng, _kind(rng, {"plain": 2, "noise": 1, "checker": 1}), (0.1, 0.6)),
     )

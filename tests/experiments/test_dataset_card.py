@@ -17,5 +17,5 @@ def test_the_time_of_an_interruption_does_not_count() -> None:
 
 
 def test_nothing_is_told_of_what_was_too_fast_to_see() -> None:
-    assert throughput([]) == []
-    assert throughput([row(3, 12)]) == []
+    assert throughput([], parts=10) == []
+    assert throughput([row(3, 12)], parts=10) == []
