@@ -220,9 +220,14 @@ def provenance() -> dict[str, Any]:
     }
 
 
+def core_numbers() -> list[int]:
+    """The processor cores that this process may use."""
+    return sorted(os.sched_getaffinity(0))
+
+
 def cores() -> int:
-    """Processor cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """How many processor cores this process may use."""
+    return len(core_numbers())
 
 
 def _commit() -> str:

@@ -1,7 +1,9 @@
 """Making a dataset: Blender processes that render the samples that are missing, and replacements for those that die."""
 
+import contextlib
 import json
 import math
+import os
 import subprocess
 import sys
 import tempfile
@@ -21,11 +23,11 @@ from experiments.dataset import (
 )
 from experiments.executors import one_core, stoppable
 from experiments.files import append_json_line, locked
-from experiments.run import cores
+from experiments.run import core_numbers, cores
 from synth_data.sample import SynthConfig
 
-CHUNK = 500
-"""Samples that one process renders before a fresh one takes over, so that its memory cannot grow."""
+CHUNK = 2000
+"""Samples at most that one process renders before a fresh one takes over, so that its memory cannot grow."""
 ATTEMPTS = 3
 """Processes that may die in a row without finishing one sample."""
 LOG_EVERY = 10.0
@@ -43,6 +45,7 @@ class _Worker:
     indices: list[int]
     part: Path
     log: Path
+    core: int
     done: int = 0
     _read: int = field(default=0, repr=False)
 
@@ -96,7 +99,8 @@ def generate(config: SynthConfig, directory: Path, workers: int = 0, watch: Watc
 
 def _render(directory: Path, missing: list[int], workers: int, total: int, watch: Watch | None) -> None:
     """One pass over ``missing``."""
-    size = min(CHUNK, math.ceil(len(missing) / workers))
+    rounds = math.ceil(len(missing) / (workers * CHUNK))
+    size = math.ceil(len(missing) / (workers * rounds))  # the same for all, so that they end together
     waiting = [missing[i : i + size] for i in range(0, len(missing), size)]
     done, fruitless = total - len(missing), 0
     started, logged, before = time.monotonic(), 0.0, done
@@ -104,7 +108,8 @@ def _render(directory: Path, missing: list[int], workers: int, total: int, watch
     with stoppable(active):
         while waiting or active:
             while waiting and len(active) < workers:
-                worker = _start(directory, waiting.pop(0))
+                busy = [worker.core for worker in active.values()]
+                worker = _start(directory, waiting.pop(0), min(core_numbers(), key=busy.count))
                 active[worker.process] = worker
             time.sleep(0.2)
             ended = [process for process in active if process.poll() is not None]
@@ -127,7 +132,7 @@ def _render(directory: Path, missing: list[int], workers: int, total: int, watch
                 worker.log.unlink(missing_ok=True)
 
 
-def _start(directory: Path, indices: list[int]) -> _Worker:
+def _start(directory: Path, indices: list[int], core: int) -> _Worker:
     parts = directory / PARTS
     name = f"{indices[0]:06d}-{time.time_ns()}"
     worker_log = parts / f"{name}.log"
@@ -136,7 +141,10 @@ def _start(directory: Path, indices: list[int]) -> _Worker:
         given.write(json.dumps(indices).encode())
         given.seek(0)
         process = subprocess.Popen(command, stdin=given, stdout=log, stderr=log, env=one_core(), process_group=0)
-    return _Worker(process, indices, parts / f"{name}.jsonl", worker_log)
+    with contextlib.suppress(ProcessLookupError):  # it has ended already, which is for the caller to see
+        # Blender starts a thread on each core that it sees, and they get in each other's way: a quarter of the speed.
+        os.sched_setaffinity(process.pid, {core})
+    return _Worker(process, indices, parts / f"{name}.jsonl", worker_log, core)
 
 
 def _said(worker: _Worker) -> str:

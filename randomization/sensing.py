@@ -82,6 +82,15 @@ def sample_sensor(config: SensorConfig, rng: np.random.Generator) -> Sensor:
     )
 
 
+_VALUES = np.arange(256, dtype=np.float32) / 255
+_LINEAR = np.where(_VALUES <= 0.04045, _VALUES / 12.92, ((_VALUES + 0.055) / 1.055) ** 2.4).astype(np.float32)
+
+
+def to_linear(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    """Linear light from 0 to 1 of an sRGB image (IEC 61966-2-1)."""
+    return np.asarray(_LINEAR[image], np.float32)
+
+
 def to_srgb(linear: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float32]:
     """The sRGB curve (IEC 61966-2-1) on linear light from 0 to 1."""
     light = np.asarray(linear, np.float32)

@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import bpy
+import cv2
 import numpy as np
 import numpy.typing as npt
 import OpenEXR
 from mathutils import Euler, Matrix, Vector
 
-from randomization.appearance import SHAPES, Backdrop, Color, Distractor, Light, Material
+from randomization.appearance import SHAPES, Backdrop, Distractor, Light, Material
+from randomization.sensing import to_linear
 from randomization.textures import Image, paint
 from synth_data import meshes
 from synth_data.sample import Sample, SynthConfig
@@ -20,7 +22,7 @@ from vision.camera import Camera
 
 DISTRACTOR = 1000
 """From this object index on, what is seen is a distractor; below, links count from 1, and 0 is the rest."""
-_LARGE, _SMALL = 256, 64  # edge of a painted texture, pixels: floor and backdrop, and what is small in the image
+_LARGE, _SMALL = 256, 32  # edge of a painted texture, pixels: floor and backdrop, and what is small in the image
 _FAR = 1000.0  # m: how far the camera sees
 
 
@@ -46,7 +48,7 @@ class Studio:
         for geom in scene.geoms:
             surface = self._floor if geom.link == FLOOR else self._links[geom.link]
             self._shapes.append(_add(geom.name, geom.mesh, surface.material, geom.link + 1))
-        self._backdrop = _Backdrop(self._blender)
+        self._even = _add_ambient(self._blender)
         self._camera = bpy.data.objects.new("camera", bpy.data.cameras.new("camera"))
         self._camera.data.sensor_fit, self._camera.data.clip_start = "VERTICAL", 0.01
         self._camera.data.clip_end = _FAR
@@ -88,6 +90,8 @@ class Studio:
         cycles.diffuse_bounces = cycles.transmission_bounces = cycles.volume_bounces = 0
         cycles.transparent_max_bounces = 0
         cycles.pixel_filter_type, cycles.filter_width = "BOX", 1.0
+        # A few lamps far away are chosen from faster without a tree, and the backdrop is cheaper to put in afterwards.
+        cycles.use_light_tree, render.film_transparent = False, True
         blender.view_layers[0].use_pass_object_index = True
         blender.frame_set(1)
 
@@ -97,7 +101,7 @@ class Studio:
         for surface, material in zip(self._links, look.links, strict=True):
             surface.wear(material, photos)
         self._floor.wear(look.floor, photos)
-        self._backdrop.show(look.backdrop, look.ambient, photos)
+        self._even.inputs["Color"].default_value = (*look.ambient, 1)
         for lamp, light in zip(self._lights, [*look.lights, *[None] * len(self._lights)], strict=False):
             _shine(lamp, light)
         given = [*look.distractors, *[None] * len(self._distractors)]
@@ -108,9 +112,11 @@ class Studio:
         bpy.ops.render.render(write_still=True)
         file = OpenEXR.File(str(self.scratch))
         channels = {name: channel.pixels for part in file.parts for name, channel in part.channels.items()}
-        light = next(pixels for name, pixels in channels.items() if name.endswith("Combined"))
+        drawn = next(pixels for name, pixels in channels.items() if name.endswith("Combined"))
         index = next(pixels for name, pixels in channels.items() if "Object Index" in name)
-        return np.asarray(light[..., :3], np.float32), np.asarray(np.rint(index), np.int32)
+        # Blender's colours are multiplied with its alpha already.
+        light = drawn[..., :3] + (1 - drawn[..., 3:]) * _behind(look.backdrop, self.scene.size, photos)
+        return np.asarray(light, np.float32), np.asarray(np.rint(index), np.int32)
 
     def hidden(self, sample: Sample) -> npt.NDArray[np.bool_]:
         """Which keypoints something hides: the first thing on the way from the camera is not near the keypoint."""
@@ -206,33 +212,11 @@ class _Surface:
         self._glossy.inputs["Roughness"].default_value = material.roughness
 
 
-class _Backdrop:
-    """The sky: what the camera sees of it is a picture, what lights the scene is even."""
-
-    def __init__(self, scene: Any) -> None:
-        world = bpy.data.worlds.new("backdrop")
-        scene.world = world
-        world.cycles.sampling_method = "NONE"  # a map of its brightness would cost 0.6 s after each change
-        nodes, links = _empty_nodes(world)
-        self._image = bpy.data.images.new("backdrop", _LARGE, _LARGE)
-        coordinates, texture = nodes.new("ShaderNodeTexCoord"), nodes.new("ShaderNodeTexImage")
-        self._mapping, texture.image = nodes.new("ShaderNodeMapping"), self._image
-        paths, mix = nodes.new("ShaderNodeLightPath"), nodes.new("ShaderNodeMixShader")
-        seen, self._even = nodes.new("ShaderNodeBackground"), nodes.new("ShaderNodeBackground")
-        output = nodes.new("ShaderNodeOutputWorld")
-        links.new(coordinates.outputs["Window"], self._mapping.inputs["Vector"])
-        links.new(self._mapping.outputs["Vector"], texture.inputs["Vector"])
-        links.new(texture.outputs["Color"], seen.inputs["Color"])
-        links.new(paths.outputs["Is Camera Ray"], mix.inputs["Fac"])
-        links.new(self._even.outputs["Background"], mix.inputs[1])
-        links.new(seen.outputs["Background"], mix.inputs[2])
-        links.new(mix.outputs["Shader"], output.inputs["Surface"])
-
-    def show(self, backdrop: Backdrop, ambient: Color, photos: Sequence[Image]) -> None:
-        """Show ``backdrop``, and light the scene with ``ambient``."""
-        _fill(self._image, paint(backdrop.texture, _LARGE, photos))
-        self._mapping.inputs["Scale"].default_value = (backdrop.repeats,) * 3
-        self._even.inputs["Color"].default_value = (*ambient, 1)
+def _behind(backdrop: Backdrop, size: int, photos: Sequence[Image]) -> npt.NDArray[np.float32]:
+    """What is behind everything, as linear light ``(size, size, 3)``."""
+    period = paint(backdrop.texture, _LARGE // backdrop.repeats, photos)
+    picture = np.tile(period, (backdrop.repeats, backdrop.repeats, 1))
+    return to_linear(np.asarray(cv2.resize(picture, (size, size), interpolation=cv2.INTER_AREA), np.uint8))
 
 
 def _empty_nodes(owner: Any) -> tuple[Any, Any]:
@@ -261,6 +245,16 @@ def _add(name: str, mesh: meshes.Mesh, material: Any, index: int) -> Any:
     thing.rotation_mode = "QUATERNION"
     bpy.context.scene.collection.objects.link(thing)
     return thing
+
+
+def _add_ambient(scene: Any) -> Any:
+    """Give the scene even light from everywhere; returns the node that holds its colour."""
+    scene.world = bpy.data.worlds.new("ambient")
+    scene.world.cycles.sampling_method = "NONE"  # a map of its brightness would cost 0.6 s after each change
+    nodes, links = _empty_nodes(scene.world)
+    even, output = nodes.new("ShaderNodeBackground"), nodes.new("ShaderNodeOutputWorld")
+    links.new(even.outputs["Background"], output.inputs["Surface"])
+    return even
 
 
 def _add_light(scene: Any, name: str) -> Any:
