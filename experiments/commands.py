@@ -191,7 +191,7 @@ def synth(
 
 
 def preview(directory: tyro.conf.Positional[Path]) -> None:
-    """Draw a dataset's labels: a contact sheet and a page, preview.png and preview.html in its directory.
+    """Draw a dataset's labels: a contact sheet and a page, preview.jpg and preview.html in its directory.
 
     Args:
         directory: Directory of the dataset.

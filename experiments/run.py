@@ -32,7 +32,7 @@ from experiments.files import locked, read_json, read_json_lines, read_yaml, wri
 
 RUNS = Path("runs")
 RESULTS = Path("results")
-_PACKAGES = ("simgap", "mujoco", "gymnasium", "stable-baselines3", "sb3-contrib", "torch", "numpy")
+_PACKAGES = ("simgap", "mujoco", "gymnasium", "stable-baselines3", "sb3-contrib", "torch", "numpy", "bpy")
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,12 @@
+import subprocess
+import sys
+
+
+def test_without_blender_it_says_how_to_install_it() -> None:
+    code = "import sys; sys.modules['bpy'] = None; import experiments.synth_worker"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.returncode == 1
+    assert result.stderr == (
+        "Blender is not installed (no module bpy); it needs Python 3.11: "
+        "python -m pip install -c constraints.txt -e '.[synth]'\n"
+    )
