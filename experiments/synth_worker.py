@@ -19,7 +19,7 @@ from randomization.textures import find_photos, read_photo
 from synth_data.coco import make_record
 
 try:
-    from synth_data.blender import DISTRACTOR, Studio, silence
+    from synth_data.blender import GROUND, Studio, silence
 except ModuleNotFoundError as missing:
     sys.exit(
         f"Blender is not installed (no module {missing.name}); it needs Python 3.11: "
@@ -44,7 +44,7 @@ def main(directory: Path, part: Path, indices: list[int]) -> None:
             temporary = file.with_suffix(".tmp")
             temporary.write_bytes(data)
             temporary.replace(file)
-            figure = (seen > 0) & (seen < DISTRACTOR)
+            figure = (seen > 0) & (seen < GROUND)
             checksum = hashlib.sha256(data).hexdigest()
             record = make_record(
                 sample, np.asarray(figure), studio.hidden(sample), str(file.relative_to(directory)), checksum

@@ -20,8 +20,8 @@ from synth_data.sample import Sample, SynthConfig
 from synth_data.scene import FLOOR, Posed, Scene
 from vision.camera import Camera
 
-DISTRACTOR = 1000
-"""From this object index on, what is seen is a distractor; below, links count from 1, and 0 is the rest."""
+GROUND, DISTRACTOR = 1000, 1001
+"""Object index of what belongs to the world, and of the first distractor; links count from 1, and 0 is the backdrop."""
 _LARGE, _SMALL = 256, 32  # edge of a painted texture, pixels: floor and backdrop, and what is small in the image
 _FAR = 1000.0  # m: how far the camera sees
 
@@ -47,7 +47,8 @@ class Studio:
         self._shapes = []
         for geom in scene.geoms:
             surface = self._floor if geom.link == FLOOR else self._links[geom.link]
-            self._shapes.append(_add(geom.name, geom.mesh, surface.material, geom.link + 1))
+            index = GROUND if geom.link == FLOOR else geom.link + 1
+            self._shapes.append(_add(geom.name, geom.mesh, surface.material, index))
         self._even = _add_ambient(self._blender)
         self._camera = bpy.data.objects.new("camera", bpy.data.cameras.new("camera"))
         self._camera.data.sensor_fit, self._camera.data.clip_start = "VERTICAL", 0.01

@@ -15,7 +15,7 @@ from vision.keypoints import Keypoints
 Array = npt.NDArray[np.float64]
 FLOOR = -1
 """Link of what belongs to the world."""
-_FLOOR_SIZE = 200.0  # m: MuJoCo draws its planes to the horizon
+_HORIZON = 200.0  # m: half-size of a plane that MuJoCo draws without end
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ def _mesh(model: mujoco.MjModel, geom: int) -> Mesh:
     shape = mujoco.mjtGeom(model.geom_type[geom])
     match shape:
         case mujoco.mjtGeom.mjGEOM_PLANE:
-            return meshes.plane(_FLOOR_SIZE, _FLOOR_SIZE)
+            return meshes.plane(x or _HORIZON, y or _HORIZON)  # physics has no edge, but MuJoCo's picture does
         case mujoco.mjtGeom.mjGEOM_SPHERE:
             return meshes.ellipsoid((x, x, x))
         case mujoco.mjtGeom.mjGEOM_CAPSULE:

@@ -36,6 +36,7 @@ def test_the_hopper_is_a_floor_and_four_links() -> None:
     assert scene.links == ("torso", "thigh", "leg", "foot")
     shapes = [("floor", FLOOR), ("torso_geom", 0), ("thigh_geom", 1), ("leg_geom", 2), ("foot_geom", 3)]
     assert [(geom.name, geom.link) for geom in scene.geoms] == shapes
+    np.testing.assert_array_equal(scene.geoms[0].mesh[0].max(axis=0), [20, 20, 0])  # as MuJoCo draws it
     reaches = [geom.mesh[0].max(axis=0) for geom in scene.geoms[1:]]
     expected = [[r, r, r + h] for r, h in ((0.05, 0.2), (0.05, 0.225), (0.04, 0.25), (0.06, 0.195))]
     np.testing.assert_allclose(reaches, expected, rtol=1e-12)
