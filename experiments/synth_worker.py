@@ -20,10 +20,10 @@ from synth_data.coco import make_record
 
 try:
     from synth_data.blender import GROUND, Studio, silence
-except ModuleNotFoundError as missing:
+except ImportError as error:
     sys.exit(
-        f"Blender is not installed (no module {missing.name}); it needs Python 3.11: "
-        "python -m pip install -c constraints.txt -e '.[synth]'"
+        f"Blender cannot be loaded ({error}); it needs Python 3.11, "
+        "python -m pip install -c constraints.txt -e '.[synth]', and the system packages that README.md names"
     )
 
 
