@@ -173,7 +173,7 @@ def synth(
     config: Path | None = None,
     workers: int = 0,
 ) -> None:
-    """Render a dataset of labelled images with Blender; the same command again continues.
+    """Render a dataset of labelled images with Blender; the same command again continues, a larger count adds to it.
 
     Args:
         directory: Directory of the dataset.

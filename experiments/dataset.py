@@ -91,10 +91,11 @@ def check_dataset(config: SynthConfig, directory: Path) -> None:
     if (directory / CONFIG).exists():
         there, wanted = to_plain(read_dataset(directory)), to_plain(config)
         for key in wanted:
-            if there[key] != wanted[key]:
+            grows = key == "count" and wanted[key] > there[key]  # the samples that are there stay as they are
+            if there[key] != wanted[key] and not grows:
                 raise ValueError(
                     f"{directory}: holds a dataset with {key} = {there[key]!r}, not {wanted[key]!r}; "
-                    "accepted: the same configuration, or another directory"
+                    "accepted: the same configuration with as many images or more, or another directory"
                 )
     elif directory.exists() and any(
         path.name != STATES and not path.name.startswith(".") for path in directory.iterdir()

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -87,6 +88,13 @@ def test_killed_workers_and_a_killed_maker_change_nothing(whole: Path, tmp_path:
     assert contents(directory) == contents(whole)
 
 
+def test_a_dataset_can_grow(whole: Path, tmp_path: Path) -> None:
+    directory = tmp_path / "grown"
+    generate(replace(CONFIG, count=5), directory, workers=1)
+    generate(CONFIG, directory, workers=2)
+    assert contents(directory) == contents(whole)
+
+
 def test_the_manifest_holds_every_file(whole: Path) -> None:
     lines_of_it = (whole / "manifest.sha256").read_text().splitlines()
     sums = {name: checksum for checksum, name in (line.split("  ") for line in lines_of_it)}
@@ -128,10 +136,10 @@ def test_a_preview_shows_every_image(whole: Path) -> None:
 
 def test_another_configuration_is_refused(whole: Path, tmp_path: Path) -> None:
     before = contents(whole)
-    with pytest.raises(
-        ValueError, match="holds a dataset with size = 64, not 32; accepted: the same configuration, or"
-    ):
-        generate(SynthConfig(**{**CONFIG.__dict__, "size": 32}), whole)
+    with pytest.raises(ValueError, match="holds a dataset with size = 64, not 32; accepted: the same configuration"):
+        generate(replace(CONFIG, size=32), whole)
+    with pytest.raises(ValueError, match="holds a dataset with count = 12, not 11; accepted: the same configuration"):
+        generate(replace(CONFIG, count=11), whole)
     assert contents(whole) == before
     (tmp_path / "thesis.tex").write_text("mine")
     with pytest.raises(ValueError, match="not empty, and not a dataset; accepted: a new directory"):
