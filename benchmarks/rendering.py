@@ -6,11 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
 
+from benchmarks.timing import Row, print_machine, table
 from experiments.dataset import PROGRESS
 from experiments.files import read_json_lines
-from experiments.run import cores, provenance
 from experiments.synth import generate
 from synth_data.sample import SynthConfig
 
@@ -27,10 +26,9 @@ def main(images: int) -> None:
     Raises:
         RuntimeError: Blender is not installed.
     """
-    console = Console()
-    table = Table(
-        "light paths a pixel", "images/s", "of the goal", "of BlenderProc's", "with start-up", "largest worker"
-    )
+    console = Console(highlight=False)
+    cores = print_machine(console)
+    rows: list[Row] = []
     for paths in LIGHT_PATHS:
         with tempfile.TemporaryDirectory(prefix="simgap-") as folder:
             directory = Path(folder) / "dataset"
@@ -44,20 +42,14 @@ def main(images: int) -> None:
             whole = images / (time.perf_counter() - started)
             steady = [(at, done) for at, done in moments if done > 0.1 * images]
             (first, before), (last, after) = steady[0], next(x for x in steady if x[1] == steady[-1][1])
-            speed = (after - before) / (last - first)
+            speed = (after - before) / (last - first) if last > first else whole  # too few to have a middle
             memory = max(row["largest_worker_gb"] for row in read_json_lines(directory / PROGRESS))
-        table.add_row(
-            str(paths),
-            f"{speed:.1f}",
-            f"{speed / GOAL:.2f}",
-            f"{speed / BLENDERPROC:.0f} ×",
-            f"{whole:.1f}",
-            f"{memory:.2f} GB",
-        )
-    facts = provenance()
-    console.print(f"Rendering the hopper at 224 × 224 pixels with {cores()} processes, one a core.")
-    console.print(table)
-    console.print(
-        f"The goal is {GOAL:.0f} images/s with 2 light paths. BlenderProc's figure is its authors', for other scenes. "
-        f"{facts['cpu']}, {facts['cores']} cores, Python {facts['python']}, commit {facts['commit']}."
-    )
+        name = f"{paths} light path{'s' if paths > 1 else ''}"
+        rows += [
+            Row(name, (speed,), "images/s", GOAL if paths == SynthConfig.light_paths else None),
+            Row(f"{name}, with start-up", (whole,), "images/s"),
+            Row(f"{name} / BlenderProc", (speed / BLENDERPROC,), "×"),
+            Row(f"{name}, largest worker", (memory,), "GB", 1.5, at_most=True),
+        ]
+    console.print(table(f"Rendering the hopper at 224 × 224 pixels with {cores} processes, one a core", rows))
+    console.print("BlenderProc's figure is its authors', for other scenes.")

@@ -5,7 +5,6 @@ own ratios, so that a machine that is slower for a while does not favour anyone.
 """
 
 import contextlib
-import os
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -24,17 +23,15 @@ from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv
 
 import envs
 from benchmarks.memory import training_memory
-from benchmarks.timing import Row, ratio, table
+from benchmarks.timing import Row, print_machine, ratio, table
 from benchmarks.training import Learner, our_training, training_shares, training_speeds
 from experiments.config import RunConfig
-from experiments.run import provenance
 
 REPEATS = 7
 SIZES = (8, 16, 64, 256)
 SB3_SIZE = 8  # environments of DummyVecEnv and SubprocVecEnv
 ENVPOOL_SIZES = (8, 64)
 TRAINING_ENVS = 64
-IDLE_LOAD = 0.5  # average number of running processes over the last minute
 ENVPOOL_MISSING = "not installed: pip install envpool"
 
 NOTES = (
@@ -200,14 +197,7 @@ def main(steps: int = 400, training_steps: int = 200_000) -> None:
         if value < 1:
             raise ValueError(f"{name} is {value}; it must be 1 or more")
     console = Console(highlight=False)
-    facts = provenance()
-    cores: int = facts["cores"]
-    versions = ", ".join(f"{name} {version}" for name, version in facts["versions"].items())
-    load = os.getloadavg()[0]
-    console.print(f"{facts['cpu']}, {cores} cores, {facts['machine']}\nPython {facts['python']}, {versions}")
-    console.print(f"{facts['started']}, commit {facts['commit'] or 'unknown'}, load before: {load:.1f}")
-    if load > IDLE_LOAD:
-        console.print("Other programs are running, so neither speeds nor ratios can be relied on.", style="bold")
+    cores = print_machine(console)
 
     rows, ratios = environment_rows(environment_speeds(steps, cores))
     console.print(table("Environments", rows), table(f"Ratios of environments, {REPEATS} repeats", ratios))

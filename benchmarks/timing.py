@@ -1,5 +1,6 @@
 """Rows of results, and the arithmetic between a clock and a row."""
 
+import os
 import statistics
 import time
 from collections import defaultdict
@@ -7,9 +8,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from rich.console import Console
 from rich.table import Table
 
-_DIGITS = {"steps/s": 0, "×": 2, "%": 1, "GB": 2}
+from experiments.run import provenance
+
+IDLE_LOAD = 0.5  # average number of running processes over the last minute
+_DIGITS = {"steps/s": 0, "images/s": 1, "×": 2, "%": 1, "GB": 2}
 
 
 @dataclass(frozen=True)
@@ -65,6 +70,19 @@ def table(title: str, rows: Sequence[Row]) -> Table:
     for row in rows:
         result.add_row(*row.cells())
     return result
+
+
+def print_machine(console: Console) -> int:
+    """Print where, when and with what is measured, and whether the machine is idle; returns its cores."""
+    facts = provenance()
+    cores: int = facts["cores"]
+    versions = ", ".join(f"{name} {version}" for name, version in facts["versions"].items())
+    load = os.getloadavg()[0]
+    console.print(f"{facts['cpu']}, {cores} cores, {facts['machine']}\nPython {facts['python']}, {versions}")
+    console.print(f"{facts['started']}, commit {facts['commit'] or 'unknown'}, load before: {load:.1f}")
+    if load > IDLE_LOAD:
+        console.print("Other programs are running, so neither speeds nor ratios can be relied on.", style="bold")
+    return cores
 
 
 class Stopwatch:

@@ -175,3 +175,23 @@ def to_plain(config: Any) -> dict[str, Any]:
 def to_yaml(config: Any) -> str:
     """A configuration as YAML."""
     return yaml.safe_dump(to_plain(config), sort_keys=False, allow_unicode=True, width=100)
+
+
+def differences(there: Any, wanted: Any) -> str:
+    """How two configurations of one kind differ, as ``key = 3, not 4 and 2 more``; empty if they do not."""
+    old, new = _flat(to_plain(there)), _flat(to_plain(wanted))
+    differing = [key for key in {**old, **new} if old.get(key) != new.get(key)]
+    if not differing:
+        return ""
+    more = f" and {len(differing) - 1} more" if len(differing) > 1 else ""
+    return f"{differing[0]} = {old.get(differing[0])!r}, not {new.get(differing[0])!r}{more}"
+
+
+def _flat(data: Any, prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as one mapping of dotted keys."""
+    if not isinstance(data, dict) or not data:
+        return {prefix: data}
+    flat: dict[str, Any] = {}
+    for key, value in data.items():
+        flat.update(_flat(value, f"{prefix}.{key}" if prefix else str(key)))
+    return flat

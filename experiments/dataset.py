@@ -15,13 +15,14 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 import envs
 from envs.domains import domain_model
-from experiments.config import parse_config, to_plain, to_yaml
+from experiments.config import differences, parse_config, to_yaml
 from experiments.dataset_card import card
 from experiments.files import digest, read_json_lines, read_yaml, write_json, write_text, write_with
 from experiments.harvest import harvest
@@ -89,14 +90,14 @@ def check_dataset(config: SynthConfig, directory: Path) -> None:
         ValueError: the directory holds something else, or the configuration cannot be drawn.
     """
     if (directory / CONFIG).exists():
-        there, wanted = to_plain(read_dataset(directory)), to_plain(config)
-        for key in wanted:
-            grows = key == "count" and wanted[key] > there[key]  # the samples that are there stay as they are
-            if there[key] != wanted[key] and not grows:
-                raise ValueError(
-                    f"{directory}: holds a dataset with {key} = {there[key]!r}, not {wanted[key]!r}; "
-                    "accepted: the same configuration with as many images or more, or another directory"
-                )
+        there = read_dataset(directory)
+        if there.count < config.count:  # the samples that are there stay as they are
+            there = replace(there, count=config.count)
+        if differing := differences(there, config):
+            raise ValueError(
+                f"{directory}: holds a dataset with {differing}; "
+                "accepted: the same configuration with as many images or more, or another directory"
+            )
     elif directory.exists() and any(
         path.name != STATES and not path.name.startswith(".") for path in directory.iterdir()
     ):
@@ -106,7 +107,7 @@ def check_dataset(config: SynthConfig, directory: Path) -> None:
         scene.pose(scene.model.qpos0, camera)  # an unknown camera ends here
     if config.photos:
         find_photos(Path(config.photos))
-    if _needs_policies(config):
+    if _needs_policies(config) and not (directory / STATES).exists():
         find_runs(_policies(config))
 
 

@@ -30,12 +30,7 @@ class Failure:
 
     def line(self) -> str:
         """One line naming the run, its end, the last thing it said and where the rest is."""
-        try:
-            said = self.log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-        except OSError:
-            said = []
-        ended = f"killed by signal {-self.status}" if self.status < 0 else f"exit status {self.status}"
-        return f"{self.run.name} failed ({ended}): {said[-1] if said else 'no output'} [log: {self.log}]"
+        return f"{self.run.name} failed {last_words(self.status, self.log)}"
 
 
 def run_local(
@@ -87,6 +82,16 @@ def stoppable(active: Mapping[subprocess.Popen[bytes], object]) -> Iterator[None
             process.wait()
         for number in ours:
             signal.signal(number, signal.SIG_DFL)
+
+
+def last_words(status: int, log: Path) -> str:
+    """How a process ended, the last line that it printed to ``log``, and where the rest is."""
+    try:
+        said = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    except OSError:
+        said = []
+    ended = f"killed by signal {-status}" if status < 0 else f"exit status {status}"
+    return f"({ended}): {said[-1] if said else 'no output'} [log: {log}]"
 
 
 def one_core() -> dict[str, str]:

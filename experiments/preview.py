@@ -1,6 +1,5 @@
 """Looking at a dataset: a contact sheet, and a page with its labels, its distributions and MuJoCo's own pictures."""
 
-import base64
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,12 +7,12 @@ import cv2
 import mujoco
 import numpy as np
 import numpy.typing as npt
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 import envs
 from envs.domains import domain_model
 from experiments.dataset import PARTS, read_dataset, read_records
 from experiments.files import write_text, write_with
+from experiments.pages import TEMPLATES, data_uri
 from experiments.plots import save
 from experiments.preview_charts import flag_chart, look_chart, pose_chart
 from synth_data.coco import Record
@@ -43,8 +42,8 @@ def write_preview(directory: Path) -> Path:
     pairs = [
         {
             "id": record["id"],
-            "blender": _uri(_jpeg(image)),
-            "mujoco": _uri(_jpeg(draw_labels(twins.render(record), record, keypoints))),
+            "blender": data_uri(_jpeg(image), "image/jpeg"),
+            "mujoco": data_uri(_jpeg(draw_labels(twins.render(record), record, keypoints)), "image/jpeg"),
             "words": f"{record['camera']['name']}, {record['state']['source']}, {record['split']}",
         }
         for record, image in zip(records[:PAIRS], shown, strict=False)
@@ -61,14 +60,13 @@ def write_preview(directory: Path) -> Path:
     charts = []
     for name, (figure, title, caption) in figures.items():
         file = save(figure, directory / f".preview-{name}.png", dpi=110)
-        charts.append({"title": title, "caption": caption, "uri": _uri(file.read_bytes(), "png")})
+        charts.append({"title": title, "caption": caption, "uri": data_uri(file.read_bytes(), "image/png")})
         file.unlink()
-    template = Environment(
-        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-    ).get_template("preview.html.j2")
     done = not (directory / PARTS).exists()
     context = {"config": config, "count": len(records), "pairs": pairs, "charts": charts, "done": done}
-    write_text(directory / "preview.html", template.render(context, keypoints=keypoints))
+    write_text(
+        directory / "preview.html", TEMPLATES.get_template("preview.html.j2").render(context, keypoints=keypoints)
+    )
     return directory / "preview.html"
 
 
@@ -124,7 +122,3 @@ def _read(directory: Path, record: Record) -> Image:
 
 def _jpeg(image: Image) -> bytes:
     return bytes(cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 85])[1])
-
-
-def _uri(data: bytes, kind: str = "jpeg") -> str:
-    return f"data:image/{kind};base64,{base64.b64encode(data).decode('ascii')}"

@@ -5,17 +5,16 @@ present, ``curves.csv`` and ``videos/*.mp4``. It writes ``summary.csv``, ``gaps.
 ``figures/*.png``, ``report.html`` (self-contained) and ``README.md``. It never trains.
 """
 
-import base64
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from experiments import findings, plots, report_tables
 from experiments.files import read_json, read_yaml, write_text
 from experiments.findings import PERCENT, count
+from experiments.pages import TEMPLATES, data_uri
 from experiments.statistics import gaps, read_episodes, summarize
 from experiments.tables import CURVES, RUNS, SETTING, read_table
 
@@ -87,20 +86,12 @@ def write_report(directory: Path) -> Path:
         "training": report_tables.training_words(runs),
         "took": findings.duration(provenance["wall_s"]),
         "per_seed": sorted(set(summary["episodes"] // summary["n_seeds"])),
-        "videos": [{"title": _title(v.stem), "uri": _data_uri(v, "video/mp4")} for v in videos],
-        "uris": {n: _data_uri(directory / "figures" / f"{n}.png", "image/png") for n in figures},
+        "videos": [{"title": _title(v.stem), "uri": data_uri(v.read_bytes(), "video/mp4")} for v in videos],
+        "uris": {n: data_uri((directory / "figures" / f"{n}.png").read_bytes(), "image/png") for n in figures},
     }
-    templates = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=lambda name: name is not None and ".html" in name,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    readme = templates.get_template("report.md.j2").render(context)
+    readme = TEMPLATES.get_template("report.md.j2").render(context)
     write_text(directory / "README.md", readme)
-    page = templates.get_template("report.html.j2").render(context)
+    page = TEMPLATES.get_template("report.html.j2").render(context)
     write_text(directory / "report.html", page)
     return directory / "report.html"
 
@@ -174,7 +165,3 @@ def _figures(
 
 def _title(stem: str) -> str:
     return stem.replace("-in-", ", judged in ")
-
-
-def _data_uri(path: Path, kind: str) -> str:
-    return f"data:{kind};base64,{base64.b64encode(path.read_bytes()).decode('ascii')}"

@@ -27,7 +27,7 @@ from typing import Any
 
 from agents import make_agent
 from experiments.checkpoints import list_checkpoints
-from experiments.config import RunConfig, parse_config, to_plain, to_yaml
+from experiments.config import RunConfig, differences, parse_config, to_yaml
 from experiments.files import locked, read_json, read_json_lines, read_yaml, write_json, write_text
 
 RUNS = Path("runs")
@@ -159,14 +159,9 @@ def create_run(config: RunConfig, root: Path = RUNS) -> Run:
     stored = open_run(run.directory)
     if stored.config == given:  # complete when it was written: defaults that came later are none of its business
         return stored
-    there, wanted = _flat(to_plain(stored.config)), _flat(to_plain(config))
-    differing = [key for key in {**there, **wanted} if there.get(key) != wanted.get(key)]
-    if differing:
-        key = differing[0]
-        more = f" and {len(differing) - 1} more" if len(differing) > 1 else ""
+    if differing := differences(stored.config, config):
         raise ValueError(
-            f"{run.directory}: holds a run with {key} = {there.get(key)!r}, not {wanted.get(key)!r}{more}; "
-            "accepted: the same configuration, or another --study"
+            f"{run.directory}: holds a run with {differing}; accepted: the same configuration, or another --study"
         )
     return run
 
@@ -255,13 +250,3 @@ def _cpu_name() -> str:
             if line.startswith("model name"):
                 return line.split(":", 1)[1].strip()
     return platform.processor()
-
-
-def _flat(data: Any, prefix: str = "") -> dict[str, Any]:
-    """Nested mappings as one mapping of dotted keys."""
-    if not isinstance(data, dict) or not data:
-        return {prefix: data}
-    flat: dict[str, Any] = {}
-    for key, value in data.items():
-        flat.update(_flat(value, f"{prefix}.{key}" if prefix else str(key)))
-    return flat

@@ -21,7 +21,7 @@ from experiments.dataset import (
     finish_dataset,
     read_records,
 )
-from experiments.executors import one_core, stoppable
+from experiments.executors import last_words, one_core, stoppable
 from experiments.files import append_json_line, locked
 from experiments.run import core_numbers, cores
 from synth_data.sample import SynthConfig
@@ -90,9 +90,11 @@ def generate(config: SynthConfig, directory: Path, workers: int = 0, watch: Watc
     try:
         with locked(directory / LOCK, wait=False):
             begin_dataset(config, directory)
-            while missing := sorted(set(range(config.count)) - set(read_records(directory))):
+            records = read_records(directory)
+            while missing := sorted(set(range(config.count)) - set(records)):
                 _render(directory, missing, workers or cores(), config.count, watch)
-            finish_dataset(config, directory, read_records(directory))
+                records = read_records(directory)
+            finish_dataset(config, directory, records)
     except BlockingIOError:
         raise ValueError(f"{directory}: another process is making this dataset") from None
 
@@ -103,7 +105,7 @@ def _render(directory: Path, missing: list[int], workers: int, total: int, watch
     size = math.ceil(len(missing) / (workers * rounds))  # the same for all, so that they end together
     waiting = [missing[i : i + size] for i in range(0, len(missing), size)]
     done, fruitless = total - len(missing), 0
-    started, logged, before = time.monotonic(), 0.0, done
+    started, logged, before, largest = time.monotonic(), 0.0, done, 0.0
     active: dict[subprocess.Popen[bytes], _Worker] = {}
     with stoppable(active):
         while waiting or active:
@@ -115,11 +117,11 @@ def _render(directory: Path, missing: list[int], workers: int, total: int, watch
             ended = [process for process in active if process.poll() is not None]
             done += sum(worker.count() for worker in active.values())
             elapsed = time.monotonic() - started
+            largest = max(largest, *(worker.memory() for worker in active.values()))
             if elapsed - logged > LOG_EVERY or not (waiting or set(active) - set(ended)):
-                logged = elapsed
-                memory = max(worker.memory() for worker in active.values())
-                row = {"seconds": round(elapsed, 1), "images": done, "largest_worker_gb": round(memory, 3)}
+                row = {"seconds": round(elapsed, 1), "images": done, "largest_worker_gb": round(largest, 3)}
                 append_json_line(directory / PROGRESS, row)
+                logged, largest = elapsed, 0.0
             if watch is not None:
                 watch(done, total, (done - before) / elapsed)
             for process in ended:
@@ -127,7 +129,7 @@ def _render(directory: Path, missing: list[int], workers: int, total: int, watch
                 if process.returncode:
                     fruitless = 0 if worker.done else fruitless + 1
                     if fruitless == ATTEMPTS:
-                        raise RuntimeError(_said(worker))
+                        raise RuntimeError(f"rendering failed {last_words(process.returncode, worker.log)}")
                     waiting.insert(0, worker.indices[worker.done :])
                 worker.log.unlink(missing_ok=True)
 
@@ -145,11 +147,3 @@ def _start(directory: Path, indices: list[int], core: int) -> _Worker:
         # Blender starts a thread on each core that it sees, and they get in each other's way: a quarter of the speed.
         os.sched_setaffinity(process.pid, {core})
     return _Worker(process, indices, parts / f"{name}.jsonl", worker_log, core)
-
-
-def _said(worker: _Worker) -> str:
-    """One line on why a worker ended."""
-    status = worker.process.returncode
-    lines = worker.log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-    ended = f"killed by signal {-status}" if status < 0 else f"exit status {status}"
-    return f"rendering failed ({ended}): {lines[-1] if lines else 'no output'} [log: {worker.log}]"

@@ -17,9 +17,10 @@ from experiments.files import append_json_line
 from randomization.sensing import compress, expose
 from randomization.textures import find_photos, read_photo
 from synth_data.coco import make_record
+from synth_data.scene import GROUND
 
 try:
-    from synth_data.blender import GROUND, Studio, silence
+    from synth_data.blender import Studio, silence
 except ImportError as error:
     sys.exit(
         f"Blender cannot be loaded ({error}); it needs Python 3.11, "

@@ -7,10 +7,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from randomization.appearance import Texture
+from randomization.appearance import Backdrop, Texture
 
 Image = npt.NDArray[np.uint8]
 
+_BACKDROP = 256  # edge of the backdrop as it is painted, pixels
 PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 
 
@@ -70,6 +71,17 @@ def paint(texture: Texture, size: int, photos: Sequence[Image] = ()) -> Image:
     first, second = (np.array(color) for color in texture.colors)
     between = first + np.linspace(0.0, 1.0, 256)[:, None] * (second - first)
     return np.asarray((between * 255 + 0.5).astype(np.uint8)[(mix * 255 + 0.5).astype(np.uint8)])
+
+
+def paint_backdrop(backdrop: Backdrop, size: int, photos: Sequence[Image] = ()) -> Image:
+    """What is behind everything, as sRGB ``(size, size, 3)``.
+
+    Raises:
+        ValueError: a photo is asked for and none is given.
+    """
+    period = paint(backdrop.texture, _BACKDROP // backdrop.repeats, photos)
+    picture = np.tile(period, (backdrop.repeats, backdrop.repeats, 1))
+    return np.asarray(cv2.resize(picture, (size, size), interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _noise(seed: int, size: int) -> npt.NDArray[np.float32]:

@@ -6,23 +6,20 @@ from pathlib import Path
 from typing import Any
 
 import bpy
-import cv2
 import numpy as np
 import numpy.typing as npt
 import OpenEXR
 from mathutils import Euler, Matrix, Vector
 
-from randomization.appearance import SHAPES, Backdrop, Distractor, Light, Material
+from randomization.appearance import SHAPES, Distractor, Light, Material
 from randomization.sensing import to_linear
-from randomization.textures import Image, paint
+from randomization.textures import Image, paint, paint_backdrop
 from synth_data import meshes
 from synth_data.sample import Sample, SynthConfig
-from synth_data.scene import FLOOR, Posed, Scene
+from synth_data.scene import DISTRACTOR, FLOOR, GROUND, Posed, Scene
 from vision.camera import Camera
 
-GROUND, DISTRACTOR = 1000, 1001
-"""Object index of what belongs to the world, and of the first distractor; links count from 1, and 0 is the backdrop."""
-_LARGE, _SMALL = 256, 32  # edge of a painted texture, pixels: floor and backdrop, and what is small in the image
+_LARGE, _SMALL = 256, 32  # edge of a painted texture, pixels: the floor, and what is small in the image
 _FAR = 1000.0  # m: how far the camera sees
 
 
@@ -116,7 +113,9 @@ class Studio:
         drawn = next(pixels for name, pixels in channels.items() if name.endswith("Combined"))
         index = next(pixels for name, pixels in channels.items() if "Object Index" in name)
         # Blender's colours are multiplied with its alpha already.
-        light = drawn[..., :3] + (1 - drawn[..., 3:]) * _behind(look.backdrop, self.scene.size, photos)
+        light = drawn[..., :3] + (1 - drawn[..., 3:]) * to_linear(
+            paint_backdrop(look.backdrop, self.scene.size, photos)
+        )
         return np.asarray(light, np.float32), np.asarray(np.rint(index), np.int32)
 
     def hidden(self, sample: Sample) -> npt.NDArray[np.bool_]:
@@ -211,13 +210,6 @@ class _Surface:
         self._mapping.inputs["Rotation"].default_value = (0, 0, material.angle)
         self._mix.inputs["Fac"].default_value = material.gloss
         self._glossy.inputs["Roughness"].default_value = material.roughness
-
-
-def _behind(backdrop: Backdrop, size: int, photos: Sequence[Image]) -> npt.NDArray[np.float32]:
-    """What is behind everything, as linear light ``(size, size, 3)``."""
-    period = paint(backdrop.texture, _LARGE // backdrop.repeats, photos)
-    picture = np.tile(period, (backdrop.repeats, backdrop.repeats, 1))
-    return to_linear(np.asarray(cv2.resize(picture, (size, size), interpolation=cv2.INTER_AREA), np.uint8))
 
 
 def _empty_nodes(owner: Any) -> tuple[Any, Any]:

@@ -15,6 +15,8 @@ from vision.keypoints import Keypoints
 Array = npt.NDArray[np.float64]
 FLOOR = -1
 """Link of what belongs to the world."""
+GROUND, DISTRACTOR = 1000, 1001
+"""What a pixel shows: the world, or from here on a distractor; links count from 1, and 0 is the backdrop."""
 _HORIZON = 200.0  # m: half-size of a plane that MuJoCo draws without end
 
 

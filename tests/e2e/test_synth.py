@@ -15,7 +15,7 @@ import pytest
 from pycocotools.coco import COCO
 
 from experiments.config import to_yaml
-from experiments.dataset import read_records
+from experiments.dataset import check_dataset, read_records
 from experiments.preview import write_preview
 from experiments.synth import generate
 from randomization.appearance import AppearanceConfig
@@ -86,6 +86,16 @@ def test_killed_workers_and_a_killed_maker_change_nothing(whole: Path, tmp_path:
     assert not (directory / "manifest.sha256").exists()
     generate(CONFIG, directory, workers=3)
     assert contents(directory) == contents(whole)
+
+
+def test_kept_states_need_no_policies(tmp_path: Path) -> None:
+    directory = tmp_path / "moved"
+    directory.mkdir()
+    visiting = replace(CONFIG, poses=PoseConfig(), policies=(str(tmp_path / "gone"),))
+    with pytest.raises(ValueError, match=r"no run found in .*gone"):
+        check_dataset(visiting, directory)
+    (directory / "states.npz").write_bytes(b"")
+    check_dataset(visiting, directory)
 
 
 def test_a_dataset_can_grow(whole: Path, tmp_path: Path) -> None:

@@ -16,12 +16,12 @@ from envs.render import Camera
 from randomization.appearance import AppearanceConfig
 from synth_data.poses import PoseConfig, Poser
 from synth_data.sample import Sample, Sampler, SynthConfig
-from synth_data.scene import Scene
+from synth_data.scene import GROUND, Scene
 from vision.keypoints import keypoints_of
 
 pytestmark = pytest.mark.skipif(sys.version_info[:2] != (3, 11), reason="Blender's wheel exists for Python 3.11 only")
 
-POSES, GROUND = 50, 1000
+POSES = 50
 BARE = AppearanceConfig(offset=0.0, tilt=0.0, zoom=(1.0, 1.0), blur=0.0, distractors=(0, 0))
 
 RENDER = """
