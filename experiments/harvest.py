@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from experiments.evaluate import load_trained
-from experiments.run import find_runs
+from experiments.run import Run, find_runs
 
 Array = npt.NDArray[np.float64]
 
@@ -38,29 +38,37 @@ def harvest(figure: str, policies: Sequence[Path], seed: int) -> tuple[Array, Ar
     for run in find_runs(list(policies)):
         if run.config.figure != figure:
             raise ValueError(f"{run.directory}: a policy of {run.config.figure}; accepted: of {figure}")
-        policy = load_trained(run, run.config.domain, EPISODES, num_threads=1)
-        simulation = policy.simulation
-        policy.env.seed(seed)
-        observations: Any = policy.env.reset()
-        running = np.ones(EPISODES, bool)
-        memory: Any = None
-        starts = np.ones(EPISODES, bool)
-        for step in range(STEPS):
-            states = simulation.states()
-            if step % EVERY == 0:
-                visited.append(states[running])
-            actions, memory = policy.agent.predict(observations, memory, episode_start=starts, deterministic=True)
-            observations, _, dones, infos = policy.env.step(actions)
-            starts = dones
-            for i in np.flatnonzero(dones & running):
-                if not infos[i]["TimeLimit.truncated"]:
-                    falls.append(_fall(simulation.model, states[i], simulation.task.frame_skip))
-            running &= ~dones
-            if not running.any():
-                break
-        policy.env.close()
-    if not falls:
+        upright, fallen = roll(run, run.config.domain, seed)
+        visited.append(upright)
+        falls.append(fallen)
+    if not any(map(len, falls)):
         raise ValueError("poses: none of the policies ever fell; add a worse one, or give falls no share")
+    return np.concatenate(visited), np.concatenate(falls)
+
+
+def roll(run: Run, domain: str, seed: int) -> tuple[Array, Array]:
+    """States that one policy visits ``(m, nq + nv)`` and falls through ``(k, nq + nv)`` in ``domain``."""
+    policy = load_trained(run, domain, EPISODES, num_threads=1)
+    simulation = policy.simulation
+    policy.env.seed(seed)
+    observations: Any = policy.env.reset()
+    visited = []
+    falls = [np.empty((0, simulation.states().shape[1]))]
+    running = starts = np.ones(EPISODES, bool)
+    memory: Any = None
+    for step in range(STEPS):
+        states = simulation.states()
+        if step % EVERY == 0:
+            visited.append(states[running])
+        actions, memory = policy.agent.predict(observations, memory, episode_start=starts, deterministic=True)
+        observations, _, starts, infos = policy.env.step(actions)
+        for i in np.flatnonzero(starts & running):
+            if not infos[i]["TimeLimit.truncated"]:
+                falls.append(_fall(simulation.model, states[i], simulation.task.frame_skip))
+        running = running & ~starts
+        if not running.any():
+            break
+    policy.env.close()
     return np.concatenate(visited), np.concatenate(falls)
 
 

@@ -30,7 +30,9 @@ def _stand_in(name: str, needs: str = "", **attributes: Any) -> None:
 
 class _Absent:
     def __init__(self, *_: Any, **__: Any) -> None:
-        raise RuntimeError("this part of MMPose needs packages that simgap does not install: mmcv with ops, mmdet, torchvision")
+        raise RuntimeError(
+            "this part of MMPose needs packages that simgap does not install: mmcv with ops, mmdet, torchvision"
+        )
 
 
 # MMPose imports these for networks that are not ours.
@@ -40,15 +42,14 @@ _stand_in("mmdet.utils", ConfigType=dict, reduce_mean=_Absent)
 _stand_in("torchvision", __version__="absent")
 _stand_in("torchvision.transforms", ToPILImage=_Absent)
 
+import mmpose.datasets.transforms  # noqa: E402  # registers what the configuration names
+import mmpose.models  # noqa: E402, F401
 from mmcv.transforms import BaseTransform  # noqa: E402
 from mmengine.config import Config  # noqa: E402
 from mmengine.evaluator import BaseMetric  # noqa: E402
 from mmengine.optim import OptimWrapper  # noqa: E402
 from mmengine.runner import Runner  # noqa: E402
 from mmpose.codecs import MSRAHeatmap  # noqa: E402
-from mmpose.datasets.datasets.base import BaseCocoStyleDataset
-import mmpose.datasets.transforms  # noqa: E402, F401  # registers what the configuration names
-import mmpose.models  # noqa: E402, F401
 from mmpose.registry import KEYPOINT_CODECS, METRICS, MODELS, OPTIM_WRAPPERS, TRANSFORMS  # noqa: E402
 
 from vision.keypoints import Keypoints  # noqa: E402
@@ -76,7 +77,7 @@ class Warp(BaseTransform):
         """Change ``img`` and the keypoints."""
         image = results["img"]
         height, width = image.shape[:2]
-        draw = np.random.uniform  # noqa: NPY002  # MMEngine seeds NumPy's global generator in each loader process
+        draw = np.random.uniform  # MMEngine seeds NumPy's global generator in each loader process
         angle = np.radians(draw(-self.rotation, self.rotation))
         factor = draw(1 - self.scale, 1 + self.scale) * self.size / height
         turn = factor * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
@@ -291,3 +292,35 @@ def train(config: FitConfig, dataset: Path, keypoints: Keypoints, figure: str, d
     """Train, and return the network."""
     runner = Runner.from_cfg(runner_config(config, dataset, keypoints, figure, directory))
     return runner.train()
+
+
+class _Exported(torch.nn.Module):
+    """The network with its normalisation before and its decoding behind."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.backbone, self.head = model.backbone, model.head
+        self.register_buffer("mean", model.data_preprocessor.mean.view(1, 3, 1, 1))
+        self.register_buffer("std", model.data_preprocessor.std.view(1, 3, 1, 1))
+
+    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """RGB ``(n, h, w, 3)`` uint8 to pixels ``(n, k, 2)`` and scores ``(n, k)``."""
+        pixels = (images.permute(0, 3, 1, 2).float() - self.mean) / self.std
+        points, scores = soft_argmax(self.head(self.backbone(pixels)))
+        return points * STRIDE, scores
+
+
+def export(model: Any, size: int, file: Path) -> None:
+    """Write the network as ONNX, for :class:`vision.runtime.PoseRuntime`."""
+    exported = _Exported(model.cpu()).eval()
+    images = torch.zeros((2, size, size, 3), dtype=torch.uint8)
+    torch.onnx.export(
+        exported,
+        (images,),
+        str(file),
+        input_names=["images"],
+        output_names=["keypoints", "scores"],
+        dynamic_axes={name: {0: "n"} for name in ("images", "keypoints", "scores")},
+        opset_version=17,
+        dynamo=False,
+    )

@@ -12,7 +12,7 @@ class FitConfig:
     __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012  # read by pydantic, never written
 
     model: str = "hrnet"
-    """One of: hrnet (small, trains from random weights), scnet50 (the original study's), rtmpose-t (for who has weights)."""
+    """One of: hrnet (small, trains from random weights), scnet50 (the original study's), rtmpose-t (with weights)."""
     input_size: int = 224
     """Edge of the image that the network sees, pixels."""
     epochs: int = 20

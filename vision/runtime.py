@@ -1,0 +1,55 @@
+"""Running an exported keypoint estimator: pixels in, keypoints out, on the CPU with as many threads as are given."""
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import openvino
+
+PRECISIONS = {"float32": "f32", "bfloat16": "bf16"}
+
+
+class PoseRuntime:
+    """An estimator exported by ``simgap fit-pose``; the network's input and output arithmetic is in the file."""
+
+    def __init__(self, file: Path, threads: int = 1, precision: str = "float32") -> None:
+        """``precision`` is float32, or bfloat16, which is faster where the processor has it.
+
+        Raises:
+            ValueError: no readable estimator, an unknown precision, or a thread count below 1.
+        """
+        if precision not in PRECISIONS:
+            raise ValueError(f"unknown precision {precision!r}; accepted: {', '.join(PRECISIONS)}")
+        if threads < 1:
+            raise ValueError(f"threads is {threads}; it must be 1 or more")
+        core = openvino.Core()
+        try:
+            model = core.read_model(str(file))
+        except RuntimeError:
+            raise ValueError(f"{file}: not a readable ONNX file; accepted: an estimator exported by simgap") from None
+        shape = model.input(0).partial_shape
+        if len(model.inputs) != 1 or len(model.outputs) != 2 or len(shape) != 4 or shape[3].get_length() != 3:
+            raise ValueError(f"{file}: not a keypoint estimator; accepted: one exported by simgap")
+        self.size = int(shape[1].get_length())
+        """Edge of the images that it takes, pixels."""
+        self.keypoints = int(model.output(1).partial_shape[1].get_length())
+        """How many it finds."""
+        settings = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": PRECISIONS[precision]}
+        self._run = core.compile_model(model, "CPU", settings).create_infer_request()
+
+    def __call__(self, images: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        """Pixels ``(n, k, 2)`` and confidences ``(n, k)`` from 0 to 1 of RGB images ``(n, size, size, 3)``.
+
+        Raises:
+            ValueError: images of another shape or type, or the network answers with NaN.
+        """
+        wanted = (self.size, self.size, 3)
+        if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1:] != wanted:
+            raise ValueError(
+                f"images are {images.shape} of {images.dtype}; accepted: (n, {self.size}, {self.size}, 3) of uint8"
+            )
+        found = self._run.infer({0: np.ascontiguousarray(images)})
+        points, scores = (np.array(found[i], np.float64) for i in range(2))
+        if not (np.isfinite(points).all() and np.isfinite(scores).all()):
+            raise ValueError("the estimator answers with NaN: its weights are damaged or its training diverged")
+        return points, scores
