@@ -67,6 +67,23 @@ def read_dataset(directory: Path) -> SynthConfig:
     return parse_config(SynthConfig, read_yaml(file), str(file))
 
 
+def read_finished(directory: Path) -> SynthConfig:
+    """The configuration of a dataset whose files are all as they were written.
+
+    Raises:
+        ValueError: it is not finished, or a file of it is missing or damaged.
+    """
+    config, manifest = read_dataset(directory), directory / MANIFEST
+    if not manifest.is_file():
+        raise ValueError(f"{directory}: not finished (it has no {MANIFEST}); finish it with simgap synth {directory}")
+    for line in manifest.read_text(encoding="utf-8").splitlines():
+        checksum, _, name = line.partition("  ")
+        file = directory / name
+        if not file.is_file() or digest(file) != checksum:
+            raise ValueError(f"{file}: missing or damaged; accepted: the files that {MANIFEST} lists")
+    return config
+
+
 def make_sampler(directory: Path) -> Sampler:
     """What draws the samples of a dataset that was begun.
 

@@ -1,90 +1,220 @@
-"""Fitting a keypoint estimator to a dataset: training, export, and its errors on images that it never saw.
+"""From a dataset to everything that a pose pipeline needs, and how good it is. What is there is not made again.
 
 ::
 
     <directory>/
-      config.yaml       complete
-      provenance.json   the dataset's checksum, versions, machine, wall clock
-      training/         MMEngine's checkpoints and logs
-      estimator.onnx    the best network on the validation images, for vision.runtime
-      metrics.json      errors on the dataset's test images
+      config.yaml               complete
+      provenance.json           dataset, versions, machine
+      stages.json               seconds of each stage
+      training/                 MMEngine's checkpoints, TensorBoard, log
+      estimator.onnx            the network that was best on validation, for vision.runtime
+      images-*.npz              what it says of the dataset's test images, and of MuJoCo's frames (track, rail)
+      tracks-<camera>.npz       what it says of whole rollouts
+      error-<camera>.json       the error model, for vision.error_model
+      learned-<camera>.safetensors   the learned state estimator, for vision.learned
+      report/                   README.md, tables, figures
 """
 
-import json
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any
 
-import cv2
-import numpy as np
+from vision.error_model import ErrorModel, ErrorSimulator, fit_error_model
 
-from experiments.config import parse_config, to_plain, to_yaml
-from experiments.dataset import MANIFEST, read_dataset
-from experiments.files import digest, read_json, read_yaml, write_json, write_text
-from experiments.run import cores, provenance
-from vision.keypoints import Keypoints, keypoints_of
-from vision.metrics import KeypointMetrics, measure_keypoints
-from vision.pose_config import FitConfig
+from experiments.config import differences, parse_config, to_yaml
+from experiments.dataset import MANIFEST, POLICIES, read_finished
+from experiments.files import digest, locked, read_json, read_yaml, write_json, write_text, write_with
+from experiments.fit_learned import fit_learned
+from experiments.pose_config import CAMERAS, PoseConfig
+from experiments.pose_images import judge_dataset, judge_frames
+from experiments.pose_tracks import Tracks, record_tracks
+from experiments.run import cores, find_runs, provenance
+from vision.keypoints import keypoints_of
 from vision.runtime import PoseRuntime
 
-CONFIG, ESTIMATOR, METRICS = "config.yaml", "estimator.onnx", "metrics.json"
-BATCH = 32
+CONFIG, PROVENANCE, STAGES, ESTIMATOR, LOCK = "config.yaml", "provenance.json", "stages.json", "estimator.onnx", ".lock"
+BLENDER = "blender"
+"""Name of the dataset's test images among the judged ones; the others are cameras."""
+
+Watch = Callable[[str, int, int, str], None]
+"""Called with the stage, how much of it is done, how much there is, and a note."""
 
 
-def fit_pose(config: FitConfig, dataset: Path, directory: Path) -> KeypointMetrics:
-    """Train on ``dataset`` (or go on), export the best network, and judge it on the test images.
+def images_file(directory: Path, where: str) -> Path:
+    """What the estimator says of single pictures: ``where`` is ``blender`` or a camera."""
+    return directory / f"images-{where}.npz"
+
+
+def tracks_file(directory: Path, camera: str) -> Path:
+    """What the estimator says of whole rollouts."""
+    return directory / f"tracks-{camera}.npz"
+
+
+def error_file(directory: Path, camera: str) -> Path:
+    """The error model."""
+    return directory / f"error-{camera}.json"
+
+
+def learned_file(directory: Path, camera: str) -> Path:
+    """The learned state estimator."""
+    return directory / f"learned-{camera}.safetensors"
+
+
+def read_pose_config(directory: Path) -> PoseConfig:
+    """The configuration of what ``simgap fit-pose`` made.
 
     Raises:
-        ValueError: the dataset is unfinished or of other keypoints, or the directory holds something else.
+        ValueError: there is none, or it cannot be read.
     """
-    figure = read_dataset(dataset).figure
-    keypoints = keypoints_of(figure)
-    _check(config, dataset, keypoints, directory)
-    directory.mkdir(parents=True, exist_ok=True)
-    write_text(directory / CONFIG, to_yaml(config))
-    started = time.monotonic()
-    from vision.mmpose import export, train  # MMPose takes seconds to load
-
-    network = train(config, dataset, keypoints, figure, directory / "training")
-    export(network, config.input_size, directory / ESTIMATOR)
-    facts: dict[str, Any] = {"dataset": str(dataset), "dataset_sha256": digest(dataset / MANIFEST)}
-    write_json(directory / "provenance.json", {**provenance(), **facts, "wall_s": time.monotonic() - started})
-    metrics = judge(directory / ESTIMATOR, dataset, "test")
-    write_json(directory / METRICS, metrics.to_dict())
-    return metrics
-
-
-def _check(config: FitConfig, dataset: Path, keypoints: Keypoints, directory: Path) -> None:
-    if not (dataset / MANIFEST).is_file():
-        raise ValueError(f"{dataset}: not finished (it has no {MANIFEST}); finish it with simgap synth {dataset}")
-    names = read_json(dataset / "annotations" / "train.json")["categories"][0]["keypoints"]
-    if tuple(names) != keypoints.names:
-        raise ValueError(f"{dataset}: keypoints are {', '.join(names)}; accepted: {', '.join(keypoints.names)}")
     file = directory / CONFIG
+    if not file.is_file():
+        raise ValueError(f"{directory}: not made by simgap fit-pose (it has no {CONFIG})")
+    return parse_config(PoseConfig, read_yaml(file), str(file))
+
+
+def policies_of(config: PoseConfig, figure: str) -> list[Path]:
+    """Directories of the runs that act."""
+    given = [Path(policy) for policy in config.rollouts.policies] or [POLICIES / figure]
+    return [run.directory for run in find_runs(given)]
+
+
+def fit_pose(config: PoseConfig, dataset: Path, directory: Path, watch: Watch | None = None) -> None:
+    """Train on ``dataset`` (or go on), export, judge, and fit what follows from the errors.
+
+    Raises:
+        ValueError: the dataset is unfinished or damaged, the directory holds something else, or the configuration.
+        RuntimeError: MMPose is not installed, or the training diverged.
+    """
+    figure = read_finished(dataset).figure
+    policies_of(config, figure)
+    if (directory / CONFIG).exists():
+        if differing := differences(read_pose_config(directory), config):
+            raise ValueError(
+                f"{directory}: holds an estimator with {differing}; accepted: the same, or a new directory"
+            )
+        there = read_json(directory / PROVENANCE)["dataset_sha256"]
+        if there != digest(dataset / MANIFEST):
+            raise ValueError(
+                f"{directory}: holds an estimator of another dataset; accepted: the same, or a new directory"
+            )
+    elif directory.exists() and any(directory.iterdir()):
+        raise ValueError(f"{directory}: not empty, and not made by simgap fit-pose; accepted: a new directory")
+    directory.mkdir(parents=True, exist_ok=True)
+    try:
+        with locked(directory / LOCK, wait=False):
+            if not (directory / PROVENANCE).exists():
+                facts = {
+                    "figure": figure,
+                    "dataset": dataset.name,
+                    "dataset_sha256": digest(dataset / MANIFEST),
+                }
+                write_json(directory / PROVENANCE, {**provenance(), **facts})
+            write_text(directory / CONFIG, to_yaml(config))
+            _estimator(config, dataset, figure, directory, watch)
+            _images(config, dataset, figure, directory, watch)
+            for camera in CAMERAS:
+                _tracks(config, figure, camera, directory, watch)
+                _learned(config, figure, camera, directory, watch)
+    except BlockingIOError:
+        raise ValueError(f"{directory}: another process is working in it") from None
+
+
+@contextmanager
+def _stage(directory: Path, name: str) -> Iterator[None]:
+    """Adds the seconds that it takes, also of a part, to the stage's."""
+    started = time.monotonic()
+    try:
+        yield
+    finally:
+        file = directory / STAGES
+        seconds = read_json(file) if file.exists() else {}
+        write_json(file, {**seconds, name: round(seconds.get(name, 0.0) + time.monotonic() - started, 1)})
+
+
+def _estimator(config: PoseConfig, dataset: Path, figure: str, directory: Path, watch: Watch | None) -> None:
+    if (directory / ESTIMATOR).exists():
+        return
+    try:
+        from vision.mmpose import best, export, train  # MMPose takes seconds to load, and need not be installed
+    except ModuleNotFoundError as error:
+        raise RuntimeError(
+            f"training needs MMPose ({error}): pip install -c constraints.txt -e '.[pose]', "
+            "then pip install -c constraints.txt --no-deps mmpose"
+        ) from None
+    keypoints, training = keypoints_of(figure), directory / "training"
+
+    def tell(done: int, total: int, speed: float, median: float) -> None:
+        if watch is not None:
+            note = f"{speed:.0f} images/s" + (f"  median {median:.2f} px on validation" if median == median else "")
+            watch("training", done, total, note)
+
+    with _stage(directory, "training"):
+        train(config.network, dataset, keypoints, figure, training, cores(), tell)
+        model = best(config.network, keypoints, training)
+        write_with(directory / ESTIMATOR, partial(export, model, config.network))
+
+
+def _images(config: PoseConfig, dataset: Path, figure: str, directory: Path, watch: Watch | None) -> None:
+    rollouts, policies = config.rollouts, policies_of(config, figure)
+    runtime = PoseRuntime(directory / ESTIMATOR, cores())
+    for where in (BLENDER, *CAMERAS):
+        file = images_file(directory, where)
+        if file.exists():
+            continue
+        if watch is not None:
+            watch(f"pictures ({where})", 0, 1, "")
+        with _stage(directory, f"images-{where}"):
+            if where == BLENDER:
+                judge_dataset(runtime, dataset, "test").save(file)
+            else:
+                judge_frames(runtime, figure, policies, where, rollouts.frames, rollouts.seed).save(file)
+
+
+def _tracks(config: PoseConfig, figure: str, camera: str, directory: Path, watch: Watch | None) -> None:
+    rollouts, stage = config.rollouts, f"rollouts ({camera})"
+    if not tracks_file(directory, camera).exists():
+        tell = (lambda done, total: watch(stage, done, total, "")) if watch is not None else None
+        if tell is not None:
+            tell(0, len(policies_of(config, figure)))
+        with _stage(directory, f"tracks-{camera}"):
+            tracks = record_tracks(
+                figure,
+                policies_of(config, figure),
+                camera,
+                directory / ESTIMATOR,
+                rollouts.episodes,
+                rollouts.steps,
+                rollouts.seed,
+                cores(),
+                tell,
+            )
+            tracks.save(tracks_file(directory, camera))
+    if not error_file(directory, camera).exists():
+        with _stage(directory, f"error-{camera}"):
+            fitted, _ = Tracks.load(tracks_file(directory, camera)).halves()
+            episodes = [(fitted.true[part], fitted.predicted[part], fitted.confidences[part]) for part in fitted.parts]
+            fit_error_model(episodes).save(error_file(directory, camera))
+
+
+def _learned(config: PoseConfig, figure: str, camera: str, directory: Path, watch: Watch | None) -> None:
+    file = learned_file(directory, camera)
     if file.exists():
-        there, wanted = to_plain(parse_config(FitConfig, read_yaml(file), str(file))), to_plain(config)
-        for key in wanted:
-            if there[key] != wanted[key]:
-                raise ValueError(
-                    f"{directory}: holds an estimator with {key} = {there[key]!r}, not {wanted[key]!r}; "
-                    "accepted: the same configuration, or another directory"
-                )
+        return
+    model = ErrorModel.load(error_file(directory, camera))
 
+    def tell(epoch: int, loss: float) -> None:
+        if watch is not None:
+            watch(f"state estimator ({camera})", epoch, config.learned.epochs, f"loss {loss:.4f}")
 
-def judge(estimator: Path, dataset: Path, split: str) -> KeypointMetrics:
-    """Errors on one split of a dataset, in the dataset's pixels."""
-    runtime = PoseRuntime(estimator, cores())
-    keypoints = keypoints_of(read_dataset(dataset).figure)
-    labels = json.loads((dataset / "annotations" / f"{split}.json").read_text(encoding="utf-8"))
-    files = {image["id"]: dataset / image["file_name"] for image in labels["images"]}
-    truth = np.array([annotation["keypoints"] for annotation in labels["annotations"]], float)
-    truth = truth.reshape(len(truth), -1, 3)
-    found = []
-    for i in range(0, len(truth), BATCH):
-        chosen = [files[annotation["image_id"]] for annotation in labels["annotations"][i : i + BATCH]]
-        images = [cv2.imread(str(file), cv2.IMREAD_COLOR)[..., ::-1] for file in chosen]
-        factor = runtime.size / images[0].shape[0]
-        resized = [cv2.resize(image, (runtime.size,) * 2, interpolation=cv2.INTER_LINEAR) for image in images]
-        points, _ = runtime(np.stack(resized))
-        found.append((points + 0.5) / factor - 0.5)
-    return measure_keypoints(np.concatenate(found), truth[..., :2], truth[..., 2].astype(int), keypoints.skeleton)
+    with _stage(directory, f"learned-{camera}"):
+        fit_learned(
+            config.learned,
+            camera,
+            config.network.input_size,
+            file,
+            lambda count, seed: ErrorSimulator(model, count, seed),
+            policies_of(config, figure),
+            tell,
+        )

@@ -167,3 +167,28 @@ class SynthProgress(_Display):
         else:
             left = _clock((total - done) / speed) if speed > 0 else "?"
             self._line(f"{self.name}: {100 * done / total:.0f} %  {note}  {left} left")
+
+
+class FitProgress(_Display):
+    """The progress of ``fit-pose``, stage by stage."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.name = name
+        self._stage, self._task, self._started, self._first = "", TaskID(0), 0.0, 0
+
+    def update(self, stage: str, done: int, total: int, note: str) -> None:
+        """Show ``done`` of ``total`` parts of a stage."""
+        new = stage != self._stage
+        if new:
+            self._stage, self._started, self._first = stage, time.monotonic(), done
+        if self._bar:
+            if new:
+                self._task = self._bar.add_task(stage, total=total, note="")
+            self._bar.update(self._task, completed=done, total=total, note=note)
+        else:
+            if new:
+                self._last_line = -LINE_EVERY  # each stage shows at once
+            speed = (done - self._first) / max(time.monotonic() - self._started, 1e-9)
+            left = _clock((total - done) / speed) if speed > 0 else "?"
+            self._line(f"{self.name}: {stage} {100 * done / total:.0f} %  {note}  {left} left")

@@ -1,5 +1,7 @@
 """The sole importer of MMPose: the parts that it lacks, training through MMEngine's Runner, and export."""
 
+import json
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, redirect_stdout
 from pathlib import Path
@@ -32,6 +34,9 @@ with openmmlab():
     from mmpose.codecs import MSRAHeatmap, SimCCLabel
     from mmpose.models.heads import RTMCCHead
     from mmpose.registry import KEYPOINT_CODECS, METRICS, MODELS, OPTIM_WRAPPERS, TRANSFORMS
+
+VALIDATION = "validation.jsonl"
+"""One line for each validation: epoch, seconds since the start or the resumption, errors in px."""
 
 Watch = Callable[[int, int, float, float], None]
 """Called after each update with updates done, updates in all, images per second, and the last median error on
@@ -165,7 +170,7 @@ class Progress(Hook):
     """Reports to a :data:`Watch`, ends a training that diverged, and keeps checkpoints free of Python objects."""
 
     def __init__(self, watch: Watch | None) -> None:
-        self._watch, self._median, self._speed = watch, float("nan"), float("nan")
+        self._watch, self._median, self._started = watch, float("nan"), time.monotonic()
 
     def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """After each update."""
@@ -185,8 +190,12 @@ class Progress(Hook):
         checkpoint["message_hub"].update(log_scalars={}, resumed_keys={}, runtime_info=plain)
 
     def after_val_epoch(self, runner: Any, metrics: dict[str, float] | None = None) -> None:
-        """After each validation."""
-        self._median = (metrics or {}).get("median", float("nan"))
+        """After each validation: its errors go to ``validation.jsonl``."""
+        found = {name: round(value, 4) for name, value in (metrics or {}).items() if name in ("mean", "median", "p95")}
+        self._median = found["median"]
+        row = {"epoch": runner.epoch, "seconds": round(time.monotonic() - self._started), **found}
+        with (Path(runner.work_dir) / VALIDATION).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
 
 
 def train(

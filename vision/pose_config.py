@@ -16,7 +16,7 @@ class FitConfig:
     """One of: hrnet (small, trains from random weights), scnet50 (the original study's), rtmpose-t (with weights)."""
     input_size: int = 224
     """Edge of the image that the network sees, pixels."""
-    epochs: int = 24
+    epochs: int = 18
     """Passes over the training images."""
     batch_size: int = 32
     """Images per update."""

@@ -40,7 +40,7 @@ def runner_config(
         "train_dataloader": _loader(config, dataset, meta, "train", augmentation),
         "val_dataloader": _loader(config, dataset, meta, "val", {}),
         "val_evaluator": {"type": "PixelError"},
-        "train_cfg": {"by_epoch": True, "max_epochs": config.epochs, "val_interval": max(1, config.epochs // 8)},
+        "train_cfg": {"by_epoch": True, "max_epochs": config.epochs, "val_interval": max(1, config.epochs // 6)},
         "val_cfg": {},
         "optim_wrapper": {
             "type": mixed if config.mixed_precision else "OptimWrapper",

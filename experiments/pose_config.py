@@ -1,0 +1,48 @@
+"""Everything that decides what ``simgap fit-pose`` makes, as plain data."""
+
+from dataclasses import dataclass, field
+from typing import Annotated
+
+import tyro
+
+from experiments.fit_learned import LearnedConfig
+from vision.pose_config import FitConfig
+
+CAMERAS = ("track", "rail")
+
+
+@dataclass(frozen=True)
+class RolloutConfig:
+    """MuJoCo's frames of trained policies, in the source domain, that an estimator is judged on."""
+
+    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012  # read by pydantic, never written
+
+    policies: tuple[str, ...] = ()
+    """Run directories, or folders of them; empty for those that ship with simgap."""
+    frames: int = 600
+    """Single frames of each camera, falls to the ground among them."""
+    episodes: int = 8
+    """Whole episodes of each policy and camera: every other one to fit the error model, the rest to judge."""
+    steps: int = 250
+    """Frames of an episode at most."""
+    seed: int = 0
+    """Of the starts and the choice of frames."""
+
+    def __post_init__(self) -> None:
+        for name, least in (("frames", 1), ("episodes", 2), ("steps", 20), ("seed", 0)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be {least} or more")
+
+
+@dataclass(frozen=True)
+class PoseConfig:
+    """A keypoint estimator, what it is judged on, and the state estimator that follows it."""
+
+    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012  # read by pydantic, never written
+
+    network: Annotated[FitConfig, tyro.conf.arg(name="")] = field(default_factory=FitConfig)
+    """The keypoint estimator and its training."""
+    rollouts: RolloutConfig = field(default_factory=RolloutConfig)
+    """What it is judged on."""
+    learned: LearnedConfig = field(default_factory=LearnedConfig)
+    """The learned state estimator."""
