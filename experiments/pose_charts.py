@@ -1,0 +1,91 @@
+"""Charts of an estimator's errors. Every function returns a ``matplotlib.figure.Figure``."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from matplotlib.figure import Figure
+
+from experiments.plots import GRID, INK, PALETTE, SMALL, SOFT, TEXT
+from vision.keypoints import Keypoints
+from vision.state_metrics import ENTRIES
+
+Array = npt.NDArray[np.float64]
+
+UNITS = ("m", *("rad",) * 4, *("m/s",) * 2, *("rad/s",) * 4)
+"""Of the observation's entries."""
+
+
+def _style(axes: Any) -> None:
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.tick_params(labelsize=SMALL - 1, colors=INK)
+    axes.grid(color=GRID)
+    axes.set_axisbelow(True)
+
+
+def error_chart(errors: Mapping[str, Array]) -> Figure:
+    """Share of keypoints within a distance, for each kind of picture: errors in px by its name."""
+    figure = Figure(figsize=(5.2, 3.6), layout="constrained")
+    axes = figure.subplots()
+    _style(axes)
+    for (name, values), color in zip(errors.items(), PALETTE, strict=False):
+        ordered = np.sort(values)
+        axes.plot(ordered, np.arange(1, len(ordered) + 1) / len(ordered) * 100, color=color, lw=2, label=name)
+    for goal, share in ((0.5, 50), (1.5, 95)):
+        axes.plot([goal], [share], marker="o", ms=9, mfc="none", mec=INK, ls="none")
+        axes.annotate("goal", (goal, share), (6, -14), textcoords="offset points", fontsize=SMALL, color=SOFT)
+    axes.set_xlim(0, 4)
+    axes.set_ylim(0, 101)
+    axes.set_xlabel("error of a keypoint, px", fontsize=TEXT, color=INK)
+    axes.set_ylabel("keypoints within, %", fontsize=TEXT, color=INK)
+    axes.legend(fontsize=SMALL, frameon=False, loc="lower right")
+    return figure
+
+
+def episode_chart(true: Array, estimates: Mapping[str, Array], dt: float) -> Figure:
+    """All entries of the observation over one episode, true ``(t, 11)`` and as each estimator has them."""
+    figure = Figure(figsize=(11, 12), layout="constrained")
+    panels = np.ravel(figure.subplots(6, 2, sharex=True))
+    seconds = np.arange(len(true)) * dt
+    for entry, axes in enumerate(panels[: len(ENTRIES)]):
+        _style(axes)
+        for (name, values), color in zip(estimates.items(), PALETTE[1:], strict=False):
+            axes.plot(seconds, values[:, entry], color=color, lw=1.2, label=name)
+        axes.plot(seconds, true[:, entry], color=INK, lw=1.6, label="original", zorder=1)
+        axes.set_title(f"{ENTRIES[entry].replace('_', ' ')}, {UNITS[entry]}", fontsize=TEXT, loc="left", color=INK)
+        low, high = true[:, entry].min(), true[:, entry].max()
+        room = 0.5 * max(high - low, 0.02)
+        axes.set_ylim(low - room, high + room)  # a bad estimate may leave the panel
+    panels[-1].set_axis_off()
+    handles, labels = panels[0].get_legend_handles_labels()
+    panels[-1].legend(handles, labels, fontsize=TEXT, frameon=False, loc="center left")
+    for axes in panels[-3:-1]:
+        axes.set_xlabel("s", fontsize=TEXT, color=INK)
+        axes.tick_params(labelbottom=True)
+    return figure
+
+
+def pictures(
+    images: Sequence[npt.NDArray[np.uint8]], predicted: Array, keypoints: Keypoints, columns: int, zoom: int = 2
+) -> npt.NDArray[np.uint8]:
+    """A sheet of RGB pictures with the keypoints that the estimator found ``(m, k, 2)``, joined along the skeleton."""
+    drawn = []
+    for image, points in zip(images, predicted, strict=True):
+        canvas = cv2.resize(image, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_CUBIC)
+        places = ((points + 0.5) * zoom - 0.5) * 16  # cv2 takes sixteenths of a pixel
+        for a, b in keypoints.skeleton:
+            ends = [tuple(int(v) for v in np.round(places[i])) for i in (a, b)]
+            cv2.line(canvas, ends[0], ends[1], (255, 255, 255), 1, cv2.LINE_AA, shift=4)
+        for place in places:
+            centre = tuple(int(v) for v in np.round(place))
+            cv2.circle(canvas, centre, 4 * 16, (213, 94, 0), -1, cv2.LINE_AA, shift=4)
+        drawn.append(canvas)
+    rows = [np.concatenate(drawn[i : i + columns], axis=1) for i in range(0, len(drawn), columns)]
+    return np.concatenate(rows, axis=0)
+
+
+def agreement_chart(checks: Mapping[str, Mapping[str, Any]], keypoints: Keypoints) -> Figure:
+    """Quantiles and autocorrelation of real and simulated errors on rollouts held out from the fit, by camera."""
+    raise NotImplementedError

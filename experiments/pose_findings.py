@@ -1,0 +1,151 @@
+"""The numbers of a report on an estimator: errors in pixels, degrees and the observation's units, and the goals."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from experiments.fit_pose import BLENDER, images_file, learned_file, tracks_file
+from experiments.pose_config import CAMERAS
+from experiments.pose_images import Judged
+from experiments.pose_tracks import Tracks
+from experiments.rollouts import view_of
+from vision.estimators import ESTIMATORS, make_estimator
+from vision.keypoints import Keypoints
+from vision.metrics import KeypointMetrics
+from vision.reconstruct import Estimator
+from vision.state_metrics import ANGLES, StateMetrics, measure_states
+
+Array = npt.NDArray[np.float64]
+
+HEIGHT, VELOCITY_X, VELOCITY_Z, RATES = 0, 5, 6, slice(7, 11)
+WHITE_NOISE = (0.0, 0.25, 0.5, 1.0)
+"""Standard deviations in px, in each direction, of the errors in the ablation of the state estimators."""
+
+
+@dataclass(frozen=True)
+class Goal:
+    """Something wanted of an estimator, and what came out."""
+
+    text: str
+    wanted: str
+    reached: dict[str, str]
+    """By camera."""
+    met: dict[str, bool]
+
+
+def reconstruct(estimator: Estimator, keypoints: Array, confidences: Array, tracks: Tracks) -> Array:
+    """Observations ``(m, 11)`` that an estimator for as many environments as ``tracks`` has episodes gives.
+
+    Args:
+        estimator: fresh.
+        keypoints: of the tracks' frames ``(m, k, 2)``, px.
+        confidences: ``(m, k)``.
+        tracks: whose episodes and actions they are.
+    """
+    found = np.empty((len(keypoints), 11))
+    rows = np.array([part.start for part in tracks.parts])
+    ends = np.array([part.stop for part in tracks.parts])
+    for t in range(int(tracks.lengths.max())):
+        running = rows + t < ends
+        at = np.minimum(rows + t, ends - 1)
+        estimate = estimator.update(
+            keypoints[at], np.where(running[:, None], confidences[at], 0.0), tracks.actions[at]
+        )
+        found[at[running]] = estimate[running]
+    return found
+
+
+def read_images(directory: Path) -> dict[str, Judged]:
+    """What the estimator says of single pictures, by where they come from."""
+    return {where: Judged.load(images_file(directory, where)) for where in (BLENDER, *CAMERAS)}
+
+
+def held_out(directory: Path, camera: str) -> Tracks:
+    """The rollouts that the error model was not fitted to."""
+    return Tracks.load(tracks_file(directory, camera)).halves()[1]
+
+
+def estimates(directory: Path, figure: str, camera: str, size: int) -> dict[str, Array]:
+    """Observations ``(m, 11)`` of the held-out rollouts by each state estimator."""
+    tracks, view = held_out(directory, camera), view_of(figure, camera, size)
+    makers = {
+        name: make_estimator(name, view, len(tracks.lengths), learned_file(directory, camera)) for name in ESTIMATORS
+    }
+    return {
+        name: reconstruct(estimator, tracks.predicted, tracks.confidences, tracks)
+        for name, estimator in makers.items()
+    }
+
+
+def measure(directory: Path, figure: str, camera: str, size: int) -> dict[str, StateMetrics]:
+    """Errors of each state estimator on the held-out rollouts."""
+    true = held_out(directory, camera).observations
+    return {name: measure_states(found, true) for name, found in estimates(directory, figure, camera, size).items()}
+
+
+def noise_ablation(
+    directory: Path, figure: str, camera: str, size: int, seed: int
+) -> dict[str, dict[float, StateMetrics]]:
+    """The state estimators on true keypoints of the held-out rollouts with white noise instead of the real errors."""
+    tracks, view = held_out(directory, camera), view_of(figure, camera, size)
+    table: dict[str, dict[float, StateMetrics]] = {}
+    for name in ("filter", "learned"):
+        for noise in WHITE_NOISE:
+            rng = np.random.default_rng(seed)
+            seen = tracks.true + noise * rng.standard_normal(tracks.true.shape)
+            estimator = make_estimator(name, view, len(tracks.lengths), learned_file(directory, camera))
+            certain = np.full(seen.shape[:2], np.median(tracks.confidences))
+            found = reconstruct(estimator, seen, certain, tracks)
+            table.setdefault(name, {})[noise] = measure_states(found, tracks.observations)
+    return table
+
+
+def _angle(metrics: StateMetrics) -> float:
+    """Mean absolute error of the four angles, degrees."""
+    return float(np.degrees(np.mean(metrics.mae[ANGLES])))
+
+
+def summary(metrics: StateMetrics) -> dict[str, float]:
+    """The five figures that the goals are about."""
+    return {
+        "angles": _angle(metrics),
+        "rates": min(metrics.r2[RATES]),
+        "vx": metrics.rmse[VELOCITY_X],
+        "vz": metrics.rmse[VELOCITY_Z],
+        "height": 100 * metrics.rmse[HEIGHT],
+    }
+
+
+def goals(images: dict[str, KeypointMetrics], states: dict[str, dict[str, StateMetrics]], estimator: str) -> list[Goal]:
+    """Each goal beside what was reached for each camera.
+
+    Args:
+        images: errors on Blender's test images and on each camera's frames.
+        states: errors of each camera's state estimators.
+        estimator: the one that the goals are judged by.
+    """
+    blender = images[BLENDER].overall.median
+
+    def goal(
+        text: str, sign: str, limit: float, unit: str, digits: int, value: Callable[[str], float]
+    ) -> Goal:
+        found = {camera: value(camera) for camera in CAMERAS}
+        met = {camera: bool(v <= limit if sign == "≤" else v >= limit) for camera, v in found.items()}
+        return Goal(
+            text, f"{sign} {limit:g}{unit}", {camera: f"{v:.{digits}f}{unit}" for camera, v in found.items()}, met
+        )
+
+    state = {camera: summary(states[camera][estimator]) for camera in CAMERAS}
+    return [
+        goal("keypoint error, median", "≤", 0.5, " px", 2, lambda c: images[c].overall.median),
+        goal("keypoint error, 95th percentile", "≤", 1.5, " px", 2, lambda c: images[c].overall.p95),
+        goal("median error on MuJoCo over that on Blender", "≤", 1.2, "", 2, lambda c: images[c].overall.median / blender),
+        goal("joint angles, mean absolute error", "≤", 1.2, "°", 2, lambda c: state[c]["angles"]),
+        goal("angular velocities, worst R²", "≥", 0.9, "", 2, lambda c: state[c]["rates"]),
+        goal("velocity x, RMSE", "≤", 0.15, " m/s", 2, lambda c: state[c]["vx"]),
+        goal("velocity z, RMSE", "≤", 0.3, " m/s", 2, lambda c: state[c]["vz"]),
+        goal("height, RMSE", "≤", 1.0, " cm", 1, lambda c: state[c]["height"]),
+    ]
