@@ -1,6 +1,7 @@
 """States that trained policies visit, and the falls that their failures end in."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -35,9 +36,7 @@ def harvest(figure: str, policies: Sequence[Path], seed: int) -> tuple[Array, Ar
     """
     visited: list[Array] = []
     falls: list[Array] = []
-    for run in find_runs(list(policies)):
-        if run.config.figure != figure:
-            raise ValueError(f"{run.directory}: a policy of {run.config.figure}; accepted: of {figure}")
+    for run in find_policies(figure, policies):
         upright, fallen = roll(run, run.config.domain, seed)
         visited.append(upright)
         falls.append(fallen)
@@ -46,30 +45,87 @@ def harvest(figure: str, policies: Sequence[Path], seed: int) -> tuple[Array, Ar
     return np.concatenate(visited), np.concatenate(falls)
 
 
+def find_policies(figure: str, policies: Sequence[Path]) -> list[Run]:
+    """Runs of ``figure`` in run directories, or in folders of them.
+
+    Raises:
+        ValueError: no run, or one of another figure.
+    """
+    runs = find_runs(list(policies))
+    for run in runs:
+        if run.config.figure != figure:
+            raise ValueError(f"{run.directory}: a policy of {run.config.figure}; accepted: of {figure}")
+    return runs
+
+
 def roll(run: Run, domain: str, seed: int) -> tuple[Array, Array]:
     """States that one policy visits ``(m, nq + nv)`` and falls through ``(k, nq + nv)`` in ``domain``."""
-    policy = load_trained(run, domain, EPISODES, num_threads=1)
+    rollout = act(run, domain, EPISODES, STEPS, seed)
+    lengths = rollout.running.sum(axis=0)
+    falls = [np.empty((0, rollout.states.shape[2]))]
+    for i in sorted(np.flatnonzero(rollout.failed), key=lambda i: lengths[i]):
+        falls.append(_fall(rollout.model, rollout.states[lengths[i] - 1, i], rollout.frame_skip))
+    return rollout.states[::EVERY][rollout.running[::EVERY]], np.concatenate(falls)
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """One episode in each of ``n`` simulations, up to ``steps`` steps."""
+
+    states: Array
+    """Positions and velocities ``(steps, n, nq + nv)``: metres, radians, seconds."""
+    actions: Array
+    """Motor commands that led to each state ``(steps, n, nu)``; 0 for the first."""
+    running: npt.NDArray[np.bool_]
+    """Whether the episode still goes on, ``(steps, n)``; what is not running belongs to no episode."""
+    failed: npt.NDArray[np.bool_]
+    """Which episodes ended in a failure, ``(n,)``; the state that failed is not kept."""
+    model: mujoco.MjModel
+    frame_skip: int
+
+
+def act(run: Run, domain: str, episodes: int, steps: int, seed: int, noise: float = 0.0) -> Rollout:
+    """Let a policy act in ``domain``.
+
+    Args:
+        run: whose last checkpoint acts.
+        domain: where.
+        episodes: number of simulations; each plays one episode.
+        steps: of an episode at most.
+        seed: of the starts; that of the first simulation.
+        noise: standard deviation of Gaussian noise on each motor's command, before it is cut to the motor's range.
+
+    Raises:
+        ValueError: no checkpoint, a damaged one, an unknown domain, or no simulation.
+    """
+    policy = load_trained(run, domain, episodes, num_threads=1)
     simulation = policy.simulation
+    low, high = simulation.model.actuator_ctrlrange.T
+    generators = [np.random.default_rng((seed, i)) for i in range(episodes)]
     policy.env.seed(seed)
     observations: Any = policy.env.reset()
-    visited = []
-    falls = [np.empty((0, simulation.states().shape[1]))]
-    running = starts = np.ones(EPISODES, bool)
+    states, actions, alive = [], [], []
+    failed = np.zeros(episodes, bool)
+    running = starts = np.ones(episodes, bool)
     memory: Any = None
-    for step in range(STEPS):
-        states = simulation.states()
-        if step % EVERY == 0:
-            visited.append(states[running])
-        actions, memory = policy.agent.predict(observations, memory, episode_start=starts, deterministic=True)
-        observations, _, starts, infos = policy.env.step(actions)
+    commands: Any = np.zeros((episodes, simulation.model.nu))
+    for _ in range(steps):
+        states.append(simulation.states())
+        actions.append(commands)
+        alive.append(running)
+        commands, memory = policy.agent.predict(observations, memory, episode_start=starts, deterministic=True)
+        if noise:
+            drawn = np.array([rng.normal(0.0, noise, len(low)) for rng in generators])
+            commands = np.clip(commands + drawn, low, high).astype(np.float32)
+        observations, _, starts, infos = policy.env.step(commands)
         for i in np.flatnonzero(starts & running):
-            if not infos[i]["TimeLimit.truncated"]:
-                falls.append(_fall(simulation.model, states[i], simulation.task.frame_skip))
+            failed[i] = not infos[i]["TimeLimit.truncated"]
         running = running & ~starts
         if not running.any():
             break
     policy.env.close()
-    return np.concatenate(visited), np.concatenate(falls)
+    sequences = np.array(states), np.array(actions), np.array(alive)
+    return Rollout(*sequences, failed, simulation.model, simulation.task.frame_skip)
 
 
 def _fall(model: mujoco.MjModel, state: Array, frame_skip: int) -> Array:

@@ -11,8 +11,7 @@ import envs
 from envs.domains import domain_model
 from envs.render import Renderer
 from experiments.config import seed_streams
-from experiments.harvest import roll
-from experiments.run import find_runs
+from experiments.harvest import find_policies, roll
 from synth_data.coco import VISIBLE
 from synth_data.scene import Scene
 from vision.keypoints import keypoints_of
@@ -61,18 +60,8 @@ def render_frames(
             impossible size, seed or number of frames.
         RuntimeError: no OpenGL context can be made on this machine.
     """
-    model = domain_model(envs.task_of(figure), domain)
-    most = int(min(model.vis.global_.offwidth, model.vis.global_.offheight))
-    if not 1 <= size <= most:
-        raise ValueError(f"size is {size}; it must be from 1 to {most}")
-    if seed < 0:
-        raise ValueError(f"seed is {seed}; it must be 0 or more")
-    scene = Scene(model, keypoints_of(figure), size)
-    scene.pose(model.qpos0, camera)  # an unknown camera ends here
-    runs = find_runs(list(policies))
-    for run in runs:
-        if run.config.figure != figure:
-            raise ValueError(f"{run.directory}: a policy of {run.config.figure}; accepted: of {figure}")
+    scene = open_scene(figure, domain, camera, size, seed)
+    runs = find_policies(figure, policies)
     if frames < len(runs):
         raise ValueError(f"frames is {frames}; it must be {len(runs)} or more: one of each policy")
 
@@ -91,12 +80,29 @@ def render_frames(
         names += [run.name] * share
         falling.append(chosen >= len(visited))
     kept = np.concatenate(states)
-    images, keypoints, flags = _draw(scene, kept, camera)
+    images, keypoints, flags = draw(scene, kept, camera)
     return PoseFrames(images, keypoints, flags, kept, np.array(names), np.concatenate(falling))
 
 
-def _draw(scene: Scene, states: Array, camera: str) -> tuple[npt.NDArray[np.uint8], Array, npt.NDArray[np.int64]]:
-    """Images, pixels of the keypoints, and their flags."""
+def open_scene(figure: str, domain: str, camera: str, size: int, seed: int) -> Scene:
+    """The figure as frames show it, after checking what is asked of them.
+
+    Raises:
+        ValueError: an unknown figure, camera or domain, or an impossible size or seed.
+    """
+    model = domain_model(envs.task_of(figure), domain)
+    most = int(min(model.vis.global_.offwidth, model.vis.global_.offheight))
+    if not 1 <= size <= most:
+        raise ValueError(f"size is {size}; it must be from 1 to {most}")
+    if seed < 0:
+        raise ValueError(f"seed is {seed}; it must be 0 or more")
+    scene = Scene(model, keypoints_of(figure), size)
+    scene.pose(model.qpos0, camera)  # an unknown camera ends here
+    return scene
+
+
+def draw(scene: Scene, states: Array, camera: str) -> tuple[npt.NDArray[np.uint8], Array, npt.NDArray[np.int64]]:
+    """Images, pixels of the keypoints, and their flags, of states ``(m, nq + nv)``: as in :class:`PoseFrames`."""
     images, keypoints, flags = [], [], []
     renderer = Renderer(scene.model, camera, scene.size)
     try:

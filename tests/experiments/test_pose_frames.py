@@ -16,7 +16,7 @@ from envs.domains import domain_model
 from envs.render import Camera
 from experiments.config import to_yaml
 from experiments.dataset import POLICIES
-from experiments.pose_frames import PoseFrames, _draw, render_frames
+from experiments.pose_frames import PoseFrames, draw, render_frames
 from experiments.run import Run
 from synth_data.scene import Scene
 from vision.keypoints import keypoints_of
@@ -97,7 +97,7 @@ def test_flags_say_what_is_in_the_image(view: tuple[str, PoseFrames]) -> None:
 def test_a_keypoint_that_leaves_the_image_is_flagged() -> None:
     jump = np.zeros((1, MODEL.nq + MODEL.nv))
     jump[0, :2] = 3.0, 1.25 + 1.4  # m: upright in the air; the rail camera sees 1.24 m up from its own height
-    _, keypoints, flags = _draw(Scene(MODEL, keypoints_of("hopper"), 32), jump, "rail")
+    _, keypoints, flags = draw(Scene(MODEL, keypoints_of("hopper"), 32), jump, "rail")
     assert flags.tolist() == [[0, 0, 2, 2, 2]]
     np.testing.assert_array_equal(keypoints[0, :, 1] < -0.5, [True, True, False, False, False])
 
