@@ -27,7 +27,8 @@ HIDDEN_SHARE = 0.005
 """Of keypoints that are hidden in training, so that the network knows what that looks like."""
 HUBER = 1.0
 """Spreads from which on an error counts linearly: keypoint errors have outliers."""
-JUDGED_ENVS, JUDGED_STEPS = 48, 1000
+JUDGED_ENVS, JUDGED_SHARE = 48, 8
+"""Simulations that an estimator is judged on; for every frame to judge on, so many to learn from."""
 
 
 class Errors(Protocol):
@@ -104,7 +105,8 @@ def fit_learned(
     content = save_network(network, Facts(FIGURE, config.camera, view, DT, config.hidden))
     write_with(file, lambda temporary: temporary.write_bytes(content))
     new = config.seed + 1_000_000  # simulations count on from the seed
-    judged, _ = roll_out(FIGURE, policies, config.camera, config.size, JUDGED_ENVS, JUDGED_STEPS, new)
+    steps = -(-config.frames // (JUDGED_SHARE * JUDGED_ENVS))
+    judged, _ = roll_out(FIGURE, policies, config.camera, config.size, JUDGED_ENVS, steps, new)
     return judge_estimator(Learned(file, view, JUDGED_ENVS, DT), judged, make_errors(JUDGED_ENVS, new))
 
 

@@ -189,8 +189,9 @@ class Learned:
 def save_network(network: Network, facts: Facts) -> bytes:
     """The content of an estimator's file: safetensors, with the facts and a checksum in its metadata."""
     tensors = {name: tensor.detach().contiguous() for name, tensor in network.state_dict().items()}
-    metadata = {"format": FORMAT, "facts": json.dumps(asdict(facts)), "sha256": _digest(tensors)}
-    return save(tensors, metadata)
+    # One entry, because safetensors writes several in an order that changes from call to call.
+    about = {"format": FORMAT, "facts": asdict(facts), "sha256": _digest(tensors)}
+    return save(tensors, {"estimator": json.dumps(about)})
 
 
 def load_network(file: Path) -> tuple[Network, Facts]:
@@ -205,17 +206,17 @@ def load_network(file: Path) -> tuple[Network, Facts]:
             tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118  # no mapping
     except (OSError, safetensors.SafetensorError) as error:
         raise ValueError(f"{file}: not a readable safetensors file ({error})") from None
-    if metadata.get("format") != FORMAT:
-        raise ValueError(f"{file}: format {metadata.get('format')!r}; accepted: {FORMAT}")
     try:
-        found = json.loads(metadata["facts"])
-        facts = Facts(**{**found, "view": View(**found["view"])})
-        if metadata["sha256"] != _digest(tensors):
+        about = json.loads(metadata.get("estimator", "{}"))
+        if about.get("format") != FORMAT:
+            raise ValueError(f"format {about.get('format')!r}; accepted: {FORMAT}")
+        facts = Facts(**{**about["facts"], "view": View(**about["facts"]["view"])})
+        if about["sha256"] != _digest(tensors):
             raise ValueError("its checksum differs")
         network = Network(facts.hidden)
         network.load_state_dict(tensors)
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise ValueError(f"{file}: a damaged state estimator ({str(error).splitlines()[0]})") from None
+    except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(f"{file}: not a whole state estimator ({str(error).splitlines()[0]})") from None
     return network.eval(), facts
 
 
