@@ -13,9 +13,10 @@ from torch import Tensor, nn
 from experiments.dataset import POLICIES
 from experiments.files import write_with
 from experiments.rollouts import Rollouts, roll_out
-from vision.learned import ENTRIES, FIGURE, Facts, Learned, Network, read, reference, save_network, see
-from vision.reconstruct import Estimator, View
-from vision.state_metrics import ANGLES, StateMetrics, measure_states
+from vision.chain import wrap
+from vision.learned import ANGLES, ENTRIES, FIGURE, Facts, Learned, Network, read, reference, save_network
+from vision.reconstruct import Estimator, View, check_frame
+from vision.state_metrics import StateMetrics, measure_states
 
 Array = npt.NDArray[np.float64]
 
@@ -129,18 +130,19 @@ def _seen(rollouts: Rollouts, errors: Errors) -> Iterator[tuple[npt.NDArray[np.b
 def _prepare(rollouts: Rollouts, view: View, errors: Errors, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
     """Inputs ``(t, n, features)``, and what has to be added to the reading ``(t, n, entries)``."""
     last = np.empty_like(rollouts.keypoints[0])
-    frames: list[tuple[Array, Array, Array]] = []
-    for starts, seen, weights, _ in _seen(rollouts, errors):
+    inputs, targets = [], []
+    for (starts, seen, weights, actions), true in zip(_seen(rollouts, errors), rollouts.observations, strict=True):
         last[starts] = reference(view)
         weights = np.where(rng.random(weights.shape) < HIDDEN_SHARE, 0.0, weights)
-        points, weights = see(view, last, seen, weights)
-        frames.append((last, points, weights))
+        points, weights = check_frame(view, len(starts), seen, weights, actions)
+        points = np.where(weights[..., None] > 0, points, last)
+        features, reading = read(view, last, points, weights, actions, DT)
+        missing = true - reading
+        missing[:, ANGLES] = wrap(missing[:, ANGLES])
+        inputs.append(torch.as_tensor(features, dtype=torch.float32))
+        targets.append(torch.as_tensor(missing, dtype=torch.float32))
         last = points.copy()
-    before, places, confidences = (np.array(column) for column in zip(*frames, strict=True))
-    inputs, readings = read(view, before, places, confidences, rollouts.actions, DT)
-    targets = rollouts.observations - readings
-    targets[..., ANGLES] = (targets[..., ANGLES] + np.pi) % (2 * np.pi) - np.pi
-    return torch.as_tensor(inputs, dtype=torch.float32), torch.as_tensor(targets, dtype=torch.float32)
+    return torch.stack(inputs), torch.stack(targets)
 
 
 def _train(

@@ -19,24 +19,25 @@ import torch
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from vision.reconstruct import View
-
-Array = npt.NDArray[np.float64]
-Ids = npt.NDArray[np.integer[Any]]
+from vision.chain import (
+    KEYPOINT_LINKS,
+    MAX_VELOCITY,
+    Array,
+    forward_kinematics,
+    observation,
+    pose_change,
+    reference_pose,
+    wrap,
+)
+from vision.reconstruct import Ids, State, View, check_frame, check_ids, check_size, copy_state, restore_state
 
 FORMAT = "simgap-state-estimator-1"
 FIGURE = "hopper"
-POINTS, ACTIONS, ENTRIES = 5, 3, 11
-FEATURES = 2 * (2 * POINTS + 2 * (POINTS - 1) + 4) + POINTS + ACTIONS
+FEATURES, ENTRIES = 44, 11
+"""Of the network's input and of an observation."""
 ANGLES, VELOCITIES = slice(1, 5), slice(5, 11)
-REFERENCE = np.array([[0, 1.45], [0, 1.05], [0, 0.6], [0, 0.1], [0.26, 0.1]])
-"""Keypoints in the reference pose, near which an episode starts: x and z above the floor, m."""
 START_ELEVATION = 1.0
-"""Of both cameras in the reference pose, m above the floor."""
-RESTS = (0.0, 0.0, 0.0, -np.pi / 2)
-"""Reference pose: angle of the torso to the downward vertical, then of each link to the one before, about −y, rad."""
-MAX_VELOCITY = 10.0
-"""The observation clips velocities (m/s and rad/s) to this."""
+"""Of both cameras in the reference pose, near which an episode starts, m above the floor."""
 MAX_FEATURE = 5.0
 """Deviations from its mean at which the network sees no further into an input: a keypoint's gross error."""
 
@@ -87,44 +88,37 @@ class Network(nn.Module):
 
 
 def reference(view: View) -> Array:
-    """Keypoints ``(5, 2)`` in the reference pose, m from the camera's axis."""
-    return REFERENCE - [0, START_ELEVATION if view.elevation is None else view.elevation]
+    """Keypoints ``(5, 2)`` in the reference pose, x and z in m from the camera's axis."""
+    pose = reference_pose(START_ELEVATION if view.elevation is None else view.elevation)
+    return np.asarray(forward_kinematics(pose[None], KEYPOINT_LINKS)[0][0])
 
 
-def see(view: View, last: Array, keypoints: Array, confidences: Array) -> tuple[Array, Array]:
-    """Places ``(..., 5, 2)`` in m, those of ``last`` where a keypoint is not seen, and confidences, then 0."""
-    size = np.array([view.width, view.height])
-    near = (np.abs(keypoints - (size - 1) / 2) <= size).all(axis=-1)  # false for NaN too
-    weights = np.where(near, np.minimum(confidences, 1.0), 0.0)
-    return np.where(weights[..., None] > 0, view.metres(keypoints), last), weights
-
-
-def read(view: View, last: Array, points: Array, weights: Array, actions: Array, dt: float) -> tuple[Array, Array]:
-    """The network's inputs ``(..., FEATURES)``, and the reading ``(..., 11)`` that it corrects, without velocities.
+def read(view: View, last: Array, points: Array, confidences: Array, actions: Array, dt: float) -> tuple[Array, Array]:
+    """The network's inputs ``(n, FEATURES)``, and the reading ``(n, 11)`` that it corrects, its velocities 0.
 
     Args:
         view: the camera.
-        last: places of the keypoints in the frame before ``(..., 5, 2)``, m; at the first, :func:`reference`.
-        points: and in this one.
-        weights: their confidences ``(..., 5)``.
-        actions: that led here ``(..., 3)``.
-        dt: s between the two.
+        last: keypoints in the frame before ``(n, 5, 2)``, m; of an episode's first frame, :func:`reference`.
+        points: in this one; where not seen, the last.
+        confidences: ``(n, 5)``, 0 is not seen.
+        actions: that led here ``(n, 3)``.
+        dt: between the two frames, s.
     """
-    (directions, angles), (before, turned) = _links(points), _links(last)
-    change = [points - last, directions - before]
-    changes = [np.reshape(part, (*weights.shape[:-1], -1)) / dt for part in change]
-    places = [np.reshape(part, (*weights.shape[:-1], -1)) for part in (points, directions)]
-    features = [*places, angles, *changes, _wrap(angles - turned) / dt, weights, actions]
-    elevation = START_ELEVATION if view.elevation is None else view.elevation
-    height = points[..., :2, 1].mean(axis=-1, keepdims=True) + elevation
-    still = np.zeros((*weights.shape[:-1], 6))
-    return np.concatenate(features, axis=-1), np.concatenate((height, angles, still), axis=-1)
+    still, seen = np.zeros((len(points), 6)), np.ones_like(confidences)
+    pose, _ = pose_change(still, points, seen)
+    turned, _ = pose_change(pose, last, seen)
+    elevation = np.full(len(points), START_ELEVATION if view.elevation is None else view.elevation)
+    reading = observation(pose, still, elevation, still[:, :2])
+    angles = pose[:, 2:]
+    places = (points.reshape(-1, 10), np.sin(angles), np.cos(angles), reading[:, ANGLES])
+    rates = ((points - last).reshape(-1, 10) / dt, -turned[:, 2:] / dt)
+    return np.concatenate((*places, *rates, confidences, actions), axis=1), reading
 
 
 def correct(reading: Array, corrections: Array) -> Array:
     """Observations ``(..., 11)``: a reading and what the network adds to it, within the observation's bounds."""
     found = reading + corrections
-    found[..., ANGLES] = _wrap(found[..., ANGLES])
+    found[..., ANGLES] = wrap(found[..., ANGLES])
     found[..., VELOCITIES] = np.clip(found[..., VELOCITIES], -MAX_VELOCITY, MAX_VELOCITY)
     return np.asarray(found)
 
@@ -143,47 +137,44 @@ class Learned:
     """
 
     def __init__(self, file: Path, view: View, num_envs: int, dt: float = 0.008) -> None:
+        check_size(num_envs, dt)
         self._network, facts = load_network(file)
         for name, wanted, there in (("figure", FIGURE, facts.figure), ("view", view, facts.view), ("dt", dt, facts.dt)):
             if there != wanted:
                 raise ValueError(f"{file}: trained for {name} {there}; accepted: {wanted}")
-        if num_envs < 1:
-            raise ValueError(f"num_envs is {num_envs}; accepted: 1 or more")
-        self._view, self._dt = view, dt
-        self._last = np.empty((num_envs, POINTS, 2))
-        self._memory = torch.zeros(num_envs, facts.hidden)
-        self._kept = torch.ones(1, num_envs)
+        self._view, self._count, self._dt = view, num_envs, dt
+        self._last = np.empty((num_envs, 5, 2))
+        self._memory = np.empty((num_envs, facts.hidden), np.float32)
+        self._arrays: State = {"last": self._last, "memory": self._memory}
         self.reset(range(num_envs))
 
     def reset(self, ids: Sequence[int] | Ids) -> None:
         """As :meth:`vision.reconstruct.Estimator.reset`."""
-        found, count = np.asarray(ids), len(self._last)
-        # A mask would be taken for environments 0 and 1.
-        if found.size and (found.dtype.kind not in "iu" or found.min() < 0 or found.max() >= count):
-            raise ValueError(f"ids are {found.tolist()}; accepted: numbers of environments from 0 to {count - 1}")
-        self._last[found.astype(np.intp)] = reference(self._view)
-        self._memory[found.astype(np.int64)] = 0.0
+        ids = check_ids(ids, self._count)
+        self._last[ids] = reference(self._view)
+        self._memory[ids] = 0.0
 
     def update(self, keypoints: Array, confidences: Array, actions: Array) -> Array:
-        """As :meth:`vision.reconstruct.Estimator.update`."""
-        count = len(self._last)
-        given = {"keypoints": keypoints, "confidences": confidences, "actions": actions}
-        for (name, array), shape in zip(given.items(), ((POINTS, 2), (POINTS,), (ACTIONS,)), strict=True):
-            if array.shape != (count, *shape):
-                raise ValueError(f"{name} have the shape {array.shape}; accepted: {(count, *shape)}")
-        for name, wrong in (
-            ("a confidence", confidences[~(np.isfinite(confidences) & (confidences >= 0))]),
-            ("an action", actions[~np.isfinite(actions)]),
-        ):
-            if len(wrong):
-                raise ValueError(f"{name} is {wrong[0]}; accepted: finite numbers, confidences of 0 or more")
-        points, weights = see(self._view, self._last, keypoints, confidences)
+        """As :meth:`vision.reconstruct.Estimator.update`; an action that is not finite is an error too."""
+        points, weights = check_frame(self._view, self._count, keypoints, confidences, actions)
+        if not np.isfinite(actions).all():
+            raise ValueError(f"an action is {actions[~np.isfinite(actions)][0]}; accepted: finite numbers")
+        points = np.where(weights[..., None] > 0, points, self._last)
         features, reading = read(self._view, self._last, points, weights, actions, self._dt)
-        self._last = points
+        self._last[:] = points
         with torch.no_grad():
-            frame = torch.as_tensor(features[None], dtype=torch.float32)
-            corrections, self._memory = self._network(frame, self._memory, self._kept)
+            frame, memory = torch.as_tensor(features[None], dtype=torch.float32), torch.from_numpy(self._memory)
+            corrections, memory = self._network(frame, memory, torch.ones(1, self._count))
+            self._memory[:] = memory.numpy()
             return correct(reading, (corrections[0] * self._network.spread).double().numpy())
+
+    def state(self) -> State:
+        """As :meth:`vision.reconstruct.Estimator.state`."""
+        return copy_state(self._arrays)
+
+    def restore(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
+        """As :meth:`vision.reconstruct.Estimator.restore`."""
+        restore_state(self._arrays, state)
 
 
 def save_network(network: Network, facts: Facts) -> bytes:
@@ -227,15 +218,3 @@ def _digest(tensors: Mapping[str, Tensor]) -> str:
         found.update(f"{name} {tuple(tensors[name].shape)} ".encode())
         found.update(tensors[name].numpy().tobytes())
     return found.hexdigest()
-
-
-def _links(points: Array) -> tuple[Array, Array]:
-    """Unit vectors ``(..., 4, 2)`` along the links, and the observation's four angles."""
-    links = np.diff(points, axis=-2)
-    downwards = np.arctan2(links[..., 0], -links[..., 1])  # about −y; the torso's pitch turns about +y
-    angles = np.diff(downwards, axis=-1, prepend=0.0) * [-1, 1, 1, 1] + RESTS
-    return np.stack((np.sin(downwards), -np.cos(downwards)), axis=-1), _wrap(angles)
-
-
-def _wrap(angles: Array) -> Array:
-    return np.asarray((angles + np.pi) % (2 * np.pi) - np.pi)

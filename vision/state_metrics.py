@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from vision.chain import wrap
+
 Array = npt.NDArray[np.float64]
 
 ENTRIES = (
@@ -42,7 +44,7 @@ class StateMetrics:
         return {measure: dict(zip(ENTRIES, values, strict=True)) for measure, values in columns.items()}
 
 
-def measure_states(estimated: npt.NDArray[np.floating[Any]], true: npt.NDArray[np.floating]) -> StateMetrics:
+def measure_states(estimated: npt.NDArray[np.floating[Any]], true: npt.NDArray[np.floating[Any]]) -> StateMetrics:
     """Compare ``m`` estimated observations with the true ones, each ``(m, 11)``.
 
     Raises:
@@ -60,7 +62,7 @@ def measure_states(estimated: npt.NDArray[np.floating[Any]], true: npt.NDArray[n
             row, entry = bad[0]
             raise ValueError(f"{name} {ENTRIES[entry]} of row {row} is {states[row, entry]}; accepted: finite numbers")
     errors = estimated - true
-    errors[:, ANGLES] = (errors[:, ANGLES] + np.pi) % (2 * np.pi) - np.pi
+    errors[:, ANGLES] = wrap(errors[:, ANGLES])
     squares = (errors**2).mean(axis=0)
     spread = true.var(axis=0)
     r2 = np.where(spread > 0, 1 - squares / np.where(spread > 0, spread, 1.0), np.nan)

@@ -1,4 +1,4 @@
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -69,6 +69,12 @@ class Perfect:
 
     def update(self, keypoints: Array, confidences: Array, actions: Array) -> Array:
         return next(self.answers)
+
+    def state(self) -> dict[str, npt.NDArray[Any]]:
+        raise NotImplementedError
+
+    def restore(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
+        raise NotImplementedError
 
 
 def test_any_estimator_is_judged_frame_by_frame() -> None:

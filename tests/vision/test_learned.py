@@ -16,7 +16,7 @@ from envs.render import Camera as Mount
 from envs.task import load_model
 from vision.camera import Array, Camera
 from vision.keypoints import keypoints_of
-from vision.learned import FEATURES, Facts, Learned, Network, load_network, read, reference, save_network, see
+from vision.learned import FEATURES, Facts, Learned, Network, load_network, read, reference, save_network
 from vision.reconstruct import View
 
 DT = 0.008
@@ -57,14 +57,14 @@ def pixels(qpos: Array, camera: str) -> Array:
     return np.array(found)
 
 
-def frames(steps: int, count: int) -> tuple[Array, Array, Array]:
+def frames(steps: int, count: int) -> tuple[Array, ...]:
     """Keypoints, confidences and actions that mean nothing."""
     rng = np.random.default_rng(0)
     keypoints = 112 + 30 * rng.standard_normal((steps, count, 5, 2))
     return keypoints, rng.uniform(0.5, 1, (steps, count, 5)), rng.uniform(-1, 1, (steps, count, 3))
 
 
-def follow(estimator: Learned, seen: tuple[Array, Array, Array]) -> Array:
+def follow(estimator: Learned, seen: tuple[Array, ...]) -> Array:
     return np.array([estimator.update(*frame) for frame in zip(*seen, strict=True)])
 
 
@@ -90,25 +90,45 @@ def test_a_frame_is_read_exactly(camera: str) -> None:
 def test_changes_are_rates() -> None:
     qpos = np.array([[0, 1.25, 0, 0, 0, 0], [0, 1.25, 0.004, -0.008, -0.012, 0.016]])
     points = VIEWS["rail"].metres(pixels(qpos, "rail"))
-    features, _ = read(VIEWS["rail"], points[0], points[1], np.full(5, 0.5), np.array([0.1, 0.2, 0.3]), DT)
-    np.testing.assert_allclose(features[22:32], ((points[1] - points[0]) / DT).ravel())
-    np.testing.assert_allclose(features[40:44], [0.5, -1, -1.5, 2], atol=1e-9)
-    np.testing.assert_array_equal(features[44:], [*[0.5] * 5, 0.1, 0.2, 0.3])
+    features, _ = read(VIEWS["rail"], points[:1], points[1:], np.full((1, 5), 0.5), np.array([[0.1, 0.2, 0.3]]), DT)
+    np.testing.assert_allclose(features[0, 22:32], ((points[1] - points[0]) / DT).ravel())
+    # Of the links, about +y: each joint turns what hangs on it about −y.
+    np.testing.assert_allclose(features[0, 32:36], [0.5, 1.5, 3, 1], atol=1e-9)
+    np.testing.assert_array_equal(features[0, 36:], [*[0.5] * 5, 0.1, 0.2, 0.3])
 
 
-def test_keypoints_that_are_not_seen_stay_where_they_were() -> None:
-    last = reference(VIEWS["rail"])
-    keypoints, confidences = np.full((5, 2), 111.5), np.array([2.0, 0.0, 0.7, 0.8, 0.9])
-    keypoints[2:] = [[np.nan, 111.5], [111.5, np.inf], [111.5 + 225, 111.5]]
-    points, weights = see(VIEWS["rail"], last, keypoints, confidences)
-    np.testing.assert_array_equal(points, [[0, 0], *last[1:]])
-    np.testing.assert_array_equal(weights, [1, 0, 0, 0, 0])
+@pytest.mark.parametrize("way", ["confidence 0", "NaN", "infinite", "far outside"])
+def test_keypoints_that_are_not_seen_stay_where_they_were(file: Path, way: str) -> None:
+    estimator = Learned(file, VIEWS["rail"], 1)
+    seen = frames(2, 1)
+    first = estimator.update(*(part[0] for part in seen))
+    seen[1][1, :, 2] = way != "confidence 0"
+    seen[0][1, :, 2] = {"confidence 0": 50.0, "NaN": np.nan, "infinite": -np.inf, "far outside": 1e300}[way]
+    state = estimator.state()
+    assert np.isfinite(estimator.update(*(part[1] for part in seen))).all()
+    after = estimator.state()
+    np.testing.assert_array_equal(after["last"][0, 2], state["last"][0, 2])
+    np.testing.assert_array_equal(
+        np.delete(after["last"][0], 2, 0), np.delete(VIEWS["rail"].metres(seen[0][1, 0]), 2, 0)
+    )
+    assert np.isfinite(first).all()
+
+
+def test_a_state_continues_bit_for_bit(file: Path) -> None:
+    seen = frames(30, 2)
+    estimator, other = Learned(file, VIEWS["rail"], 2), Learned(file, VIEWS["rail"], 2)
+    follow(estimator, tuple(part[:10] for part in seen))
+    state = estimator.state()
+    whole = follow(estimator, tuple(part[10:] for part in seen))
+    other.restore(state)
+    np.testing.assert_array_equal(follow(other, tuple(part[10:] for part in seen)), whole)
+    with pytest.raises(ValueError, match=r"^the estimator's state has .*float64.*; accepted: .*float32 \(2, 8\)"):
+        other.restore({**state, "memory": state["memory"].astype(float)})
 
 
 def test_a_network_that_corrects_nothing_gives_the_reading(tmp_path: Path) -> None:
     idle = network()
-    torch.nn.init.zeros_(idle.head[2].weight)
-    torch.nn.init.zeros_(idle.head[2].bias)
+    idle.spread.zero_()
     (tmp_path / "idle").write_bytes(save_network(idle, facts()))
     qpos = np.array([[0.3, 1.3, 0.1, -0.5, -1.0, 0.4]])
     estimator = Learned(tmp_path / "idle", VIEWS["rail"], 1)
@@ -120,13 +140,14 @@ def test_one_frame_at_a_time_is_the_sequence(file: Path) -> None:
     """As trained: memory is cleared before the frames that are the first of an episode."""
     seen = frames(20, 3)
     estimator = Learned(file, VIEWS["rail"], 3)
-    first = follow(estimator, tuple(part[:12] for part in seen))  # type: ignore[arg-type]
+    first = follow(estimator, tuple(part[:12] for part in seen))
     estimator.reset([1])
-    found = np.concatenate((first, follow(estimator, tuple(part[12:] for part in seen))))  # type: ignore[arg-type]
-    points, weights = see(VIEWS["rail"], np.zeros((5, 2)), seen[0], seen[1])
+    found = np.concatenate((first, follow(estimator, tuple(part[12:] for part in seen))))
+    points = VIEWS["rail"].metres(seen[0])
     last = np.concatenate((np.tile(reference(VIEWS["rail"]), (1, 3, 1, 1)), points[:-1]))
     last[12, 1] = reference(VIEWS["rail"])
-    features, reading = read(VIEWS["rail"], last, points, weights, seen[2], DT)
+    before, now, weights, actions = (part.reshape(60, *part.shape[2:]) for part in (last, points, *seen[1:]))
+    features, reading = (part.reshape(20, 3, -1) for part in read(VIEWS["rail"], before, now, weights, actions, DT))
     keep = torch.ones(20, 3)
     keep[12, 1] = 0
     inputs = torch.as_tensor(features, dtype=torch.float32)
@@ -140,16 +161,16 @@ def test_rows_do_not_depend_on_one_another(file: Path) -> None:
     seen = frames(30, 4)
     together = follow(Learned(file, VIEWS["rail"], 4), seen)
     for i in range(4):
-        alone = follow(Learned(file, VIEWS["rail"], 1), tuple(part[:, i : i + 1] for part in seen))  # type: ignore[arg-type]
+        alone = follow(Learned(file, VIEWS["rail"], 1), tuple(part[:, i : i + 1] for part in seen))
         np.testing.assert_allclose(alone[:, 0], together[:, i], atol=1e-5)
 
 
 def test_a_reset_is_a_fresh_start_of_that_environment_alone(file: Path) -> None:
     seen = frames(40, 4)
-    late: Any = tuple(part[20:] for part in seen)
+    late = tuple(part[20:] for part in seen)
     undisturbed = follow(Learned(file, VIEWS["rail"], 4), seen)
     estimator = Learned(file, VIEWS["rail"], 4)
-    follow(estimator, tuple(part[:20] for part in seen))  # type: ignore[arg-type]
+    follow(estimator, tuple(part[:20] for part in seen))
     estimator.reset(np.array([1, 3]))
     estimator.reset([])
     after = follow(estimator, late)
@@ -216,7 +237,7 @@ def test_an_estimator_for_something_else_is_refused(file: Path) -> None:
         Learned(file, replace(VIEWS["rail"], fovy=50.0), 1)
     with pytest.raises(ValueError, match=r"rail\.safetensors: trained for dt 0\.008; accepted: 0\.01$"):
         Learned(file, VIEWS["rail"], 1, 0.01)
-    with pytest.raises(ValueError, match=r"^num_envs is 0; accepted: 1 or more$"):
+    with pytest.raises(ValueError, match=r"^num_envs is 0 and dt 0\.008; accepted: 1 or more, and above 0 s$"):
         Learned(file, VIEWS["rail"], 0)
     file.write_bytes(save_network(network(), replace(facts(), figure="walker")))
     with pytest.raises(ValueError, match=r"rail\.safetensors: trained for figure walker; accepted: hopper$"):
