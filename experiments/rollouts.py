@@ -1,0 +1,174 @@
+"""What policies do in simulations of drawn physics, and where a camera sees the figure's keypoints meanwhile."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import mujoco
+import numpy as np
+import numpy.typing as npt
+
+import envs
+from agents import Normalizer, fold_normalizer
+from envs.render import Camera as Mount
+from experiments.evaluate import load_trained
+from experiments.run import find_runs
+from randomization import RandomizationConfig, make_randomizer
+from vision.camera import Camera
+from vision.keypoints import Keypoints, keypoints_of
+from vision.reconstruct import View
+
+Array = npt.NDArray[np.float64]
+Complex = npt.NDArray[np.complex128]
+
+DOMAIN = "source"
+"""Policies and estimators never see the target."""
+DRAWS = (
+    *(f"{body}_mass * uniform(0.5, 1.5)" for body in ("torso", "thigh", "leg", "foot")),
+    *(f"{joint}_joint_gear * uniform(0.8, 1.2)" for joint in ("thigh", "leg", "foot")),
+    *(f"{joint}_joint_damping * uniform(0.7, 1.3)" for joint in ("thigh", "leg", "foot")),
+    "foot_friction * uniform(0.7, 1.3)",
+)
+"""Wide around the source, so that an estimator holds where masses shift; the other parameters by less."""
+HORIZON = 500
+"""Steps of an episode at most, as the policies were trained."""
+MAX_CORRELATION = 0.95
+"""Of the noise on the actions from one step to the next."""
+
+
+@dataclass(frozen=True)
+class Rollouts:
+    """``t`` frames of ``n`` simulations in which one episode follows another."""
+
+    keypoints: Array
+    """True ones, px: ``(t, n, k, 2)``."""
+    actions: Array
+    """That led to each frame, zero at an episode's first: ``(t, n, actuators)``."""
+    observations: Array
+    """True and unnormalised: ``(t, n, entries)``."""
+    starts: npt.NDArray[np.bool_]
+    """Which frames are the first of an episode: ``(t, n)``; all of the first ones are."""
+
+
+class Filmed:
+    """Where a camera that follows the centre of mass sees the keypoints of a figure that moves in the plane y = 0.
+
+    The figure's bodies are jointed by slides in that plane and hinges about ±y. Points are complex numbers
+    x + z·i: turning by an angle about +y multiplies by exp(−i·angle).
+
+    Raises:
+        ValueError: the model has no such camera.
+    """
+
+    def __init__(self, model: mujoco.MjModel, keypoints: Keypoints, camera: str, size: int) -> None:
+        self._model, self._keypoints, self._size = model, keypoints, size
+        bodies = [model.body(i).name for i in range(model.nbody)]
+        self._carriers = [bodies.index(body) for body in keypoints.bodies]
+        reference, mount = mujoco.MjData(model), Mount(model, camera)
+        mujoco.mj_forward(model, reference)
+        mount.place(reference)
+        self._position = reference.cam_xpos[mount.id].copy()
+        self._rotation = reference.cam_xmat[mount.id].reshape(3, 3).copy()
+        self._fovy = np.asarray(model.cam_fovy[mount.id])
+        self._rail = camera == "rail"
+        elevation = float(self._position[2]) if self._rail else None
+        self.view = View(size, size, elevation, float(self._fovy), -float(self._position[1]))
+        """The camera as the estimators know it."""
+
+    def __call__(self, qpos: Array, masses: Array) -> Array:
+        """Pixels ``(n, k, 2)`` in poses ``(n, nq)`` of figures whose bodies have ``masses`` ``(n, nbody)``, kg.
+
+        MuJoCo keeps a camera that follows where it was relative to the centre of mass in the reference pose.
+        """
+        places, turns = self._bodies(qpos)
+        moved = self._centre(places, turns, masses)
+        moved = moved - self._centre(*self._bodies(np.tile(self._model.qpos0, (len(qpos), 1))), masses)
+        shift = np.stack((moved.real, 0 * moved.real, 0 * moved.imag if self._rail else moved.imag), axis=1)
+        points = places[:, self._carriers] + turns[:, self._carriers] * _plane(np.array(self._keypoints.offsets))
+        world = np.stack((points.real, 0 * points.real, points.imag), axis=2)
+        camera = Camera(self._position + shift, self._rotation, self._fovy, self._size, self._size)
+        return camera.project(world)[0]
+
+    def _bodies(self, qpos: Array) -> tuple[Complex, Complex]:
+        """Origins of all bodies, m, and the turns of their axes, ``(n, nbody)`` each."""
+        model = self._model
+        places, turns = np.zeros((2, len(qpos), model.nbody), complex)
+        turns[:, 0] = 1.0
+        for body in range(1, model.nbody):
+            parent = model.body_parentid[body]
+            turn = turns[:, parent]
+            place = places[:, parent] + turn * _plane(model.body_pos[body])
+            for joint in model.body_jntadr[body] + np.arange(model.body_jntnum[body]):
+                address, axis = model.jnt_qposadr[joint], model.jnt_axis[joint]
+                value = qpos[:, address] - model.qpos0[address]
+                if model.jnt_type[joint] == mujoco.mjtJoint.mjJNT_SLIDE:
+                    place = place + turn * _plane(axis) * value
+                else:
+                    anchor = place + turn * _plane(model.jnt_pos[joint])
+                    turn = turn * np.exp(-1j * axis[1] * value)
+                    place = anchor - turn * _plane(model.jnt_pos[joint])
+            places[:, body], turns[:, body] = place, turn
+        return places, turns
+
+    def _centre(self, places: Complex, turns: Complex, masses: Array) -> Complex:
+        weights = masses / masses.sum(axis=1, keepdims=True)
+        return np.asarray((weights * (places + turns * _plane(self._model.body_ipos))).sum(axis=1))
+
+
+def _plane(points: Array) -> Complex:
+    return np.asarray(points[..., 0] + 1j * points[..., 2])
+
+
+def roll_out(
+    figure: str, policies: Sequence[Path], camera: str, size: int, num_envs: int, steps: int, seed: int
+) -> tuple[Rollouts, View]:
+    """Let ``policies`` act in turns, one in each simulation, with noise of another strength in each.
+
+    Every fourth simulation's policy acts without noise. The others' actions get normal noise whose deviation is drawn
+    between 0 and 1, half of the motors' range, and whose correlation from step to step is drawn as well.
+
+    Raises:
+        ValueError: no run, one without a checkpoint or of another figure, or an unknown camera.
+    """
+    rng = np.random.default_rng(seed)
+    agents = [_load(run, figure) for run in find_runs(list(policies))]
+    config = RandomizationConfig("uniform", draws=DRAWS)
+    simulation = envs.make_vec(
+        figure, num_envs, DOMAIN, HORIZON, seed, num_threads=1, randomizer=make_randomizer(config, (), seed)
+    )
+    filmed = Filmed(simulation.model, keypoints_of(figure), camera, size)
+    bodies = [simulation.model.body(i).name for i in range(simulation.model.nbody)]
+    deviation = np.where(np.arange(num_envs) % 4 == 0, 0.0, rng.uniform(0, 1, num_envs))[:, None]
+    correlation = rng.uniform(0, MAX_CORRELATION, num_envs)[:, None]
+    memories: list[Any] = [None] * len(agents)
+    observations: Any = simulation.reset()
+    low, high = simulation.model.actuator_ctrlrange.T
+    starts, noise = np.ones(num_envs, bool), np.zeros((num_envs, len(low)))
+    actions = np.zeros_like(noise)
+    frames: list[tuple[Array, ...]] = []
+    for _ in range(steps):
+        masses = np.tile(simulation.model.body_mass, (num_envs, 1))
+        for body, name in enumerate(bodies[1:], start=1):
+            masses[:, body] = simulation.parameters[f"{name}_mass"]
+        seen = filmed(simulation.states()[:, : simulation.model.nq], masses)
+        frames.append((seen, np.where(starts[:, None], 0.0, actions), observations.copy(), starts))
+        for i, agent in enumerate(agents):
+            own = slice(i, None, len(agents))
+            actions[own], memories[i] = agent.predict(
+                observations[own], memories[i], episode_start=starts[own], deterministic=True
+            )
+        noise = correlation * noise + np.sqrt(1 - correlation**2) * rng.standard_normal(noise.shape)
+        actions = np.clip(actions + deviation * noise, low, high)
+        observations, _, starts, _ = simulation.step(actions)
+    simulation.close()
+    return Rollouts(*(np.array(column) for column in zip(*frames, strict=True))), filmed.view
+
+
+def _load(run: Any, figure: str) -> Any:
+    if run.config.figure != figure:
+        raise ValueError(f"{run.directory}: a policy of {run.config.figure}; accepted: of {figure}")
+    policy = load_trained(run, DOMAIN, num_envs=1, num_threads=1)
+    if isinstance(policy.env, Normalizer):
+        fold_normalizer(policy.agent, policy.env)
+    return policy.agent
