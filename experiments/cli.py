@@ -15,8 +15,15 @@ from rich.console import Console
 from experiments.commands import COMMANDS
 from experiments.config import RunConfig, parse_config
 from experiments.files import read_yaml
+from experiments.pose_config import PoseConfig
 from synth_data.sample import SynthConfig
 
+CONFIGURED: dict[str, tuple[Any, str]] = {
+    "train": (RunConfig, "run"),
+    "synth": (SynthConfig, "dataset"),
+    "fit-pose": (PoseConfig, "pose"),
+}
+"""Commands that take a whole configuration from a file, and what their parameter for it is called."""
 # Short forms of the options that are typed most.
 ALIASES = {"--agent": "--agent.name", "--randomization": "--randomization.method"}
 
@@ -73,15 +80,13 @@ def _parse(words: list[str]) -> Callable[[], None]:
     """
     commands = dict(COMMANDS)
     given: dict[str, Any] = {}
-    if words[:1] in (["train"], ["synth"]) and "--config" in words[:-1]:
+    if words[:1] and words[0] in CONFIGURED and "--config" in words[:-1]:
+        kind, argument = CONFIGURED[words[0]]
         file = Path(words[words.index("--config") + 1])
-        if words[0] == "train":
-            default = parse_config(RunConfig, read_yaml(file), str(file))
+        default = parse_config(kind, read_yaml(file), str(file))
+        if isinstance(default, RunConfig):
             given = default.agent.hyperparameters
-            commands["train"] = partial(commands["train"], run=default)
-        else:
-            dataset = parse_config(SynthConfig, read_yaml(file), str(file))
-            commands["synth"] = partial(commands["synth"], dataset=dataset)
+        commands[words[0]] = partial(commands[words[0]], **{argument: default})
     boxes = io.StringIO()
     try:
         with _hyperparameters(given), contextlib.redirect_stderr(boxes):

@@ -8,11 +8,13 @@ from typing import Annotated, Literal
 import tyro
 
 from experiments.config import RunConfig, parse_config, to_plain
+from experiments.pose_config import PoseConfig
 from experiments.run import RUNS, find_runs, open_run
 from synth_data.sample import SynthConfig
 
 DEFAULTS = RunConfig()
 SYNTH_DEFAULTS = SynthConfig()
+POSE_DEFAULTS = PoseConfig()
 
 
 def train(
@@ -201,6 +203,35 @@ def preview(directory: tyro.conf.Positional[Path]) -> None:
     print(f"preview: {write_preview(directory)}")
 
 
+def fit_pose(
+    dataset: tyro.conf.Positional[Path],
+    directory: tyro.conf.Positional[Path],
+    pose: Annotated[PoseConfig, tyro.conf.arg(name="")] = POSE_DEFAULTS,
+    config: Path | None = None,
+) -> None:
+    """Train a keypoint estimator on a dataset, judge it on MuJoCo's pictures, and fit the state estimators that follow.
+
+    The same command again continues. The report is in the directory's report/README.md.
+
+    Args:
+        dataset: Directory that simgap synth made.
+        directory: Directory for the estimator, e.g. runs/pose/hopper.
+        pose: The estimator.
+        config: YAML file with the estimator's configuration; options given beside it win.
+    """
+    from experiments.fit_pose import fit_pose as fit
+    from experiments.info import print_pose
+    from experiments.pose_report import write_pose_report
+    from experiments.progress import FitProgress
+
+    pose = parse_config(PoseConfig, to_plain(pose), "command line")
+    with FitProgress(str(directory)) as progress:
+        fit(pose, dataset, directory, progress.update)
+    report = write_pose_report(directory)
+    print_pose(report.parent)
+    print(f"report: {report}")
+
+
 COMMANDS: dict[str, Callable[..., None]] = {
     "train": train,
     "evaluate": evaluate,
@@ -211,5 +242,6 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "export": export,
     "synth": synth,
     "synth-preview": preview,
+    "fit-pose": fit_pose,
     "bench": bench,
 }

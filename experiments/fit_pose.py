@@ -1,19 +1,4 @@
-"""From a dataset to everything that a pose pipeline needs, and how good it is. What is there is not made again.
-
-::
-
-    <directory>/
-      config.yaml               complete
-      provenance.json           dataset, versions, machine
-      stages.json               seconds of each stage
-      training/                 MMEngine's checkpoints, TensorBoard, log
-      estimator.onnx            the network that was best on validation, for vision.runtime
-      images-*.npz              what it says of the dataset's test images, and of MuJoCo's frames (track, rail)
-      tracks-<camera>.npz       what it says of whole rollouts
-      error-<camera>.json       the error model, for vision.error_model
-      learned-<camera>.safetensors   the learned state estimator, for vision.learned
-      report/                   README.md, tables, figures
-"""
+"""From a dataset to everything that a pose pipeline needs, stage by stage. What is there is not made again."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -21,57 +6,43 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
+import cv2
+import numpy as np
+import numpy.typing as npt
 from vision.error_model import ErrorModel, ErrorSimulator, fit_error_model
 
-from experiments.config import differences, parse_config, to_yaml
+from experiments.config import differences, to_yaml
 from experiments.dataset import MANIFEST, POLICIES, read_finished
-from experiments.files import digest, locked, read_json, read_yaml, write_json, write_text, write_with
+from experiments.files import digest, locked, read_json, write_json, write_text, write_with
 from experiments.fit_learned import fit_learned
+from experiments.pose_charts import pictures
 from experiments.pose_config import CAMERAS, PoseConfig
+from experiments.pose_files import (
+    BLENDER,
+    CONFIG,
+    ESTIMATOR,
+    LOCK,
+    PROVENANCE,
+    STAGES,
+    error_file,
+    images_file,
+    learned_file,
+    place,
+    read_pose_config,
+    tracks_file,
+)
+from experiments.pose_frames import LOOKS
 from experiments.pose_images import judge_dataset, judge_frames
 from experiments.pose_tracks import Tracks, record_tracks
 from experiments.run import cores, find_runs, provenance
 from vision.keypoints import keypoints_of
 from vision.runtime import PoseRuntime
 
-CONFIG, PROVENANCE, STAGES, ESTIMATOR, LOCK = "config.yaml", "provenance.json", "stages.json", "estimator.onnx", ".lock"
-BLENDER = "blender"
-"""Name of the dataset's test images among the judged ones; the others are cameras."""
+SHEET = 5
+"""Typical pictures on a sheet, and as many of the worst."""
 
 Watch = Callable[[str, int, int, str], None]
 """Called with the stage, how much of it is done, how much there is, and a note."""
-
-
-def images_file(directory: Path, where: str) -> Path:
-    """What the estimator says of single pictures: ``where`` is ``blender`` or a camera."""
-    return directory / f"images-{where}.npz"
-
-
-def tracks_file(directory: Path, camera: str) -> Path:
-    """What the estimator says of whole rollouts."""
-    return directory / f"tracks-{camera}.npz"
-
-
-def error_file(directory: Path, camera: str) -> Path:
-    """The error model."""
-    return directory / f"error-{camera}.json"
-
-
-def learned_file(directory: Path, camera: str) -> Path:
-    """The learned state estimator."""
-    return directory / f"learned-{camera}.safetensors"
-
-
-def read_pose_config(directory: Path) -> PoseConfig:
-    """The configuration of what ``simgap fit-pose`` made.
-
-    Raises:
-        ValueError: there is none, or it cannot be read.
-    """
-    file = directory / CONFIG
-    if not file.is_file():
-        raise ValueError(f"{directory}: not made by simgap fit-pose (it has no {CONFIG})")
-    return parse_config(PoseConfig, read_yaml(file), str(file))
 
 
 def policies_of(config: PoseConfig, figure: str) -> list[Path]:
@@ -157,19 +128,29 @@ def _estimator(config: PoseConfig, dataset: Path, figure: str, directory: Path, 
 
 
 def _images(config: PoseConfig, dataset: Path, figure: str, directory: Path, watch: Watch | None) -> None:
-    rollouts, policies = config.rollouts, policies_of(config, figure)
+    rollouts, policies, keypoints = config.rollouts, policies_of(config, figure), keypoints_of(figure)
     runtime = PoseRuntime(directory / ESTIMATOR, cores())
-    for where in (BLENDER, *CAMERAS):
+    wanted = [BLENDER, *(place(camera, look) for camera in CAMERAS for look in LOOKS)]
+    for done, where in enumerate(wanted):
         file = images_file(directory, where)
         if file.exists():
             continue
         if watch is not None:
-            watch(f"pictures ({where})", 0, 1, "")
+            watch("pictures", done, len(wanted), where)
         with _stage(directory, f"images-{where}"):
             if where == BLENDER:
-                judge_dataset(runtime, dataset, "test").save(file)
+                judged, images = judge_dataset(runtime, dataset, "test")
             else:
-                judge_frames(runtime, figure, policies, where, rollouts.frames, rollouts.seed).save(file)
+                camera, look = next((c, k) for c in CAMERAS for k in LOOKS if place(c, k) == where)
+                judged, images = judge_frames(runtime, figure, policies, camera, rollouts.frames, rollouts.seed, look)
+            chosen = judged.examples(SHEET)
+            sheet = pictures([images[i] for i in chosen], judged.predicted[chosen], keypoints, SHEET)
+            write_with(file.with_suffix(".jpg"), partial(_jpeg, sheet))
+            judged.save(file)
+
+
+def _jpeg(image: npt.NDArray[np.uint8], path: Path) -> None:
+    path.write_bytes(cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 85])[1].tobytes())
 
 
 def _tracks(config: PoseConfig, figure: str, camera: str, directory: Path, watch: Watch | None) -> None:

@@ -7,10 +7,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
+from vision.state_metrics import ENTRIES
 
 from experiments.plots import GRID, INK, PALETTE, SMALL, SOFT, TEXT
 from vision.keypoints import Keypoints
-from vision.state_metrics import ENTRIES
 
 Array = npt.NDArray[np.float64]
 

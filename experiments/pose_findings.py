@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from experiments.fit_pose import BLENDER, images_file, learned_file, tracks_file
 from experiments.pose_config import CAMERAS
+from experiments.pose_files import BLENDER, images_file, learned_file, place, tracks_file
+from experiments.pose_frames import LOOKS
 from experiments.pose_images import Judged
 from experiments.pose_tracks import Tracks
 from experiments.rollouts import view_of
 from vision.estimators import ESTIMATORS, make_estimator
-from vision.keypoints import Keypoints
 from vision.metrics import KeypointMetrics
 from vision.reconstruct import Estimator
 from vision.state_metrics import ANGLES, StateMetrics, measure_states
@@ -51,16 +51,19 @@ def reconstruct(estimator: Estimator, keypoints: Array, confidences: Array, trac
     for t in range(int(tracks.lengths.max())):
         running = rows + t < ends
         at = np.minimum(rows + t, ends - 1)
-        estimate = estimator.update(
-            keypoints[at], np.where(running[:, None], confidences[at], 0.0), tracks.actions[at]
-        )
+        estimate = estimator.update(keypoints[at], np.where(running[:, None], confidences[at], 0.0), tracks.actions[at])
         found[at[running]] = estimate[running]
     return found
 
 
+def places() -> list[str]:
+    """Where judged pictures come from: the dataset, and each camera in each look."""
+    return [BLENDER, *(place(camera, look) for camera in CAMERAS for look in LOOKS)]
+
+
 def read_images(directory: Path) -> dict[str, Judged]:
     """What the estimator says of single pictures, by where they come from."""
-    return {where: Judged.load(images_file(directory, where)) for where in (BLENDER, *CAMERAS)}
+    return {where: Judged.load(images_file(directory, where)) for where in places()}
 
 
 def held_out(directory: Path, camera: str) -> Tracks:
@@ -75,8 +78,7 @@ def estimates(directory: Path, figure: str, camera: str, size: int) -> dict[str,
         name: make_estimator(name, view, len(tracks.lengths), learned_file(directory, camera)) for name in ESTIMATORS
     }
     return {
-        name: reconstruct(estimator, tracks.predicted, tracks.confidences, tracks)
-        for name, estimator in makers.items()
+        name: reconstruct(estimator, tracks.predicted, tracks.confidences, tracks) for name, estimator in makers.items()
     }
 
 
@@ -129,9 +131,7 @@ def goals(images: dict[str, KeypointMetrics], states: dict[str, dict[str, StateM
     """
     blender = images[BLENDER].overall.median
 
-    def goal(
-        text: str, sign: str, limit: float, unit: str, digits: int, value: Callable[[str], float]
-    ) -> Goal:
+    def goal(text: str, sign: str, limit: float, unit: str, digits: int, value: Callable[[str], float]) -> Goal:
         found = {camera: value(camera) for camera in CAMERAS}
         met = {camera: bool(v <= limit if sign == "≤" else v >= limit) for camera, v in found.items()}
         return Goal(
@@ -142,7 +142,9 @@ def goals(images: dict[str, KeypointMetrics], states: dict[str, dict[str, StateM
     return [
         goal("keypoint error, median", "≤", 0.5, " px", 2, lambda c: images[c].overall.median),
         goal("keypoint error, 95th percentile", "≤", 1.5, " px", 2, lambda c: images[c].overall.p95),
-        goal("median error on MuJoCo over that on Blender", "≤", 1.2, "", 2, lambda c: images[c].overall.median / blender),
+        goal(
+            "median error on MuJoCo over that on Blender", "≤", 1.2, "", 2, lambda c: images[c].overall.median / blender
+        ),
         goal("joint angles, mean absolute error", "≤", 1.2, "°", 2, lambda c: state[c]["angles"]),
         goal("angular velocities, worst R²", "≥", 0.9, "", 2, lambda c: state[c]["rates"]),
         goal("velocity x, RMSE", "≤", 0.15, " m/s", 2, lambda c: state[c]["vx"]),

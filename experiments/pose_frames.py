@@ -1,9 +1,10 @@
 """MuJoCo frames of rollouts with their true keypoints: pictures that an estimator of Blender images never saw."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import mujoco
 import numpy as np
 import numpy.typing as npt
 
@@ -17,6 +18,25 @@ from synth_data.scene import Scene
 from vision.keypoints import keypoints_of
 
 Array = npt.NDArray[np.float64]
+
+
+def _flat(model: mujoco.MjModel) -> None:
+    model.light_castshadow[:] = False
+    model.mat_reflectance[:] = 0.0
+
+
+def _grey_floor(model: mujoco.MjModel) -> None:
+    _flat(model)
+    model.geom_matid[model.geom_type == mujoco.mjtGeom.mjGEOM_PLANE] = -1
+    model.geom_rgba[model.geom_type == mujoco.mjtGeom.mjGEOM_PLANE] = (0.5, 0.5, 0.5, 1.0)
+
+
+LOOKS: dict[str, Callable[[mujoco.MjModel], None]] = {
+    "gymnasium": lambda model: None,
+    "no shadow or reflection": _flat,
+    "grey floor, no shadow or reflection": _grey_floor,
+}
+"""How frames may look: what of MuJoCo's picture makes an estimator of Blender images err is left out in turn."""
 
 
 @dataclass(frozen=True)
@@ -38,9 +58,16 @@ class PoseFrames:
 
 
 def render_frames(
-    figure: str, policies: Sequence[Path], camera: str, size: int, frames: int, seed: int, domain: str = "source"
+    figure: str,
+    policies: Sequence[Path],
+    camera: str,
+    size: int,
+    frames: int,
+    seed: int,
+    domain: str = "source",
+    look: str = "gymnasium",
 ) -> PoseFrames:
-    """Frames of what trained policies do, drawn as Gymnasium draws them.
+    """Frames of what trained policies do, drawn as Gymnasium draws them, or plainer.
 
     Every policy acts without noise; its failures are followed to the ground. An equal share of the frames is drawn
     from each policy's states; where they do not divide evenly, the first policies give one more. Starts are of
@@ -54,13 +81,17 @@ def render_frames(
         frames: how many, over all policies.
         seed: of the starts, and of the choice of states.
         domain: that the policies act in.
+        look: one of :data:`LOOKS`.
 
     Raises:
-        ValueError: an unknown figure, camera or domain, no run, one without a checkpoint or of another figure, or an
-            impossible size, seed or number of frames.
+        ValueError: an unknown figure, camera, domain or look, no run, one without a checkpoint or of another figure, or
+            an impossible size, seed or number of frames.
         RuntimeError: no OpenGL context can be made on this machine.
     """
+    if look not in LOOKS:
+        raise ValueError(f"unknown look {look!r}; accepted: {', '.join(LOOKS)}")
     scene = open_scene(figure, domain, camera, size, seed)
+    LOOKS[look](scene.model)
     runs = find_policies(figure, policies)
     if frames < len(runs):
         raise ValueError(f"frames is {frames}; it must be {len(runs)} or more: one of each policy")

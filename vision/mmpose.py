@@ -166,6 +166,17 @@ class Bfloat16OptimWrapper(OptimWrapper):
         return torch.autocast("cpu", torch.bfloat16)
 
 
+class StartingWeights(Hook):
+    """Puts weights in place of the random ones, which MMEngine draws when the training begins."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+
+    def before_train(self, runner: Any) -> None:
+        """Once, before the first update."""
+        load_weights(runner.model, self._file)
+
+
 class Progress(Hook):
     """Reports to a :data:`Watch`, ends a training that diverged, and keeps checkpoints free of Python objects."""
 
@@ -206,8 +217,11 @@ def train(
     directory: Path,
     threads: int,
     watch: Watch | None = None,
-) -> None:
-    """Train, or go on where the last checkpoint in ``directory`` is; see :func:`best` for what comes out.
+) -> torch.nn.Module:
+    """Train, or go on where the last checkpoint in ``directory`` is.
+
+    Returns:
+        The last network; see :func:`best` for the best.
 
     Raises:
         ValueError: the weights to start from cannot be used, or there is no CUDA device.
@@ -227,12 +241,12 @@ def train(
             runner.model.to(memory_format=torch.channels_last)
             last = _last_checkpoint(directory)
             if last is not None:
-                with with_arrays():
-                    runner.resume(str(last))
-                runner._has_loaded = True
+                runner._load_from, runner._resume = str(last), True
             elif config.weights:
-                load_weights(runner.model, Path(config.weights))
-            runner.train()
+                runner.register_hook(StartingWeights(Path(config.weights)))
+            with with_arrays():
+                network: torch.nn.Module = runner.train()
+            return network
     finally:
         torch.set_num_threads(before)
 

@@ -47,6 +47,8 @@ class FitConfig:
             raise ValueError(f"unknown schedule {self.schedule!r}; accepted: {', '.join(SCHEDULES)}")
         if self.input_size % 32 or not 64 <= self.input_size <= 1024:
             raise ValueError(f"input_size is {self.input_size}; it must be a multiple of 32 from 64 to 1024")
+        if self.model == "scnet50" and self.input_size < 128:
+            raise ValueError(f"input_size is {self.input_size}; of scnet50 it must be 128 or more")
         for name in ("epochs", "batch_size"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be 1 or more")

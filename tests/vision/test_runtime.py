@@ -1,0 +1,72 @@
+"""What the runtime refuses; agreement with torch is tested in test_mmpose.py."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from vision.runtime import PoseRuntime
+
+# torch's newer exporter needs onnxscript and writes other operators; it ends when torch drops this one.
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+
+
+class Answers(torch.nn.Module):
+    """Two keypoints at the mean colour of each picture, or NaN for a black one."""
+
+    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        mean = images.float().mean(dim=(1, 2))
+        return torch.stack((mean[:, :2], mean[:, 1:]), dim=1), mean[:, :2] / mean[:, :2]
+
+
+@pytest.fixture
+def estimator(tmp_path: Path) -> Path:
+    file = tmp_path / "e.onnx"
+    names = {"input_names": ["images"], "output_names": ["keypoints", "scores"]}
+    axes = {name: {0: "n"} for name in ("images", "keypoints", "scores")}
+    images = torch.zeros((2, 32, 32, 3), dtype=torch.uint8)
+    torch.onnx.export(Answers(), (images,), str(file), dynamic_axes=axes, opset_version=17, dynamo=False, **names)
+    return file
+
+
+def test_pictures_of_any_number_are_answered(estimator: Path) -> None:
+    runtime = PoseRuntime(estimator, threads=2)
+    for count in (1, 5, 2):
+        images = np.full((count, 32, 32, 3), (10, 20, 30), np.uint8)
+        points, scores = runtime(images)
+        np.testing.assert_allclose(points, np.tile([[10, 20], [20, 30]], (count, 1, 1)), rtol=1e-5)
+        np.testing.assert_allclose(scores, 1.0)
+
+
+def test_nan_is_an_error(estimator: Path) -> None:
+    with pytest.raises(ValueError, match="answers with NaN: its weights are damaged"):
+        PoseRuntime(estimator)(np.zeros((1, 32, 32, 3), np.uint8))
+
+
+@pytest.mark.parametrize(
+    "images",
+    [np.zeros((32, 32, 3), np.uint8), np.zeros((1, 32, 31, 3), np.uint8), np.zeros((1, 32, 32, 3), np.float32)],
+)
+def test_other_pictures_are_refused(estimator: Path, images: np.ndarray) -> None:
+    with pytest.raises(ValueError, match=r"accepted: \(n, 32, 32, 3\) of uint8"):
+        PoseRuntime(estimator)(images)
+
+
+def test_other_files_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "text.onnx").write_text("no network")
+    for name in ("text.onnx", "missing.onnx"):
+        with pytest.raises(ValueError, match=f"{name}: not a readable ONNX file; accepted: an estimator"):
+            PoseRuntime(tmp_path / name)
+    torch.onnx.export(
+        torch.nn.Linear(2, 2), (torch.zeros(1, 2),), str(tmp_path / "linear.onnx"), opset_version=17, dynamo=False
+    )
+    with pytest.raises(ValueError, match=r"linear\.onnx: not a keypoint estimator"):
+        PoseRuntime(tmp_path / "linear.onnx")
+
+
+def test_impossible_settings_are_refused(estimator: Path) -> None:
+    with pytest.raises(ValueError, match="unknown precision 'int8'; accepted: float32, bfloat16"):
+        PoseRuntime(estimator, precision="int8")
+    with pytest.raises(ValueError, match="threads is 0; it must be 1 or more"):
+        PoseRuntime(estimator, threads=0)
