@@ -9,7 +9,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import numpy.typing as npt
-from vision.error_model import ErrorModel, ErrorSimulator, fit_error_model
 
 from experiments.config import differences, to_yaml
 from experiments.dataset import MANIFEST, POLICIES, read_finished
@@ -35,6 +34,9 @@ from experiments.pose_frames import LOOKS
 from experiments.pose_images import judge_dataset, judge_frames
 from experiments.pose_tracks import Tracks, record_tracks
 from experiments.run import cores, find_runs, provenance
+from vision.error_fit import fit_error_model
+from vision.error_model import load_error_model
+from vision.error_simulator import ErrorSimulator
 from vision.keypoints import keypoints_of
 from vision.runtime import PoseRuntime
 
@@ -58,7 +60,8 @@ def fit_pose(config: PoseConfig, dataset: Path, directory: Path, watch: Watch | 
         ValueError: the dataset is unfinished or damaged, the directory holds something else, or the configuration.
         RuntimeError: MMPose is not installed, or the training diverged.
     """
-    figure = read_finished(dataset).figure
+    made = read_finished(dataset)
+    figure = made.figure
     policies_of(config, figure)
     if (directory / CONFIG).exists():
         if differing := differences(read_pose_config(directory), config):
@@ -175,15 +178,14 @@ def _tracks(config: PoseConfig, figure: str, camera: str, directory: Path, watch
     if not error_file(directory, camera).exists():
         with _stage(directory, f"error-{camera}"):
             fitted, _ = Tracks.load(tracks_file(directory, camera)).halves()
-            episodes = [(fitted.true[part], fitted.predicted[part], fitted.confidences[part]) for part in fitted.parts]
-            fit_error_model(episodes).save(error_file(directory, camera))
+            fit_error_model(fitted.triples()).save(error_file(directory, camera))
 
 
 def _learned(config: PoseConfig, figure: str, camera: str, directory: Path, watch: Watch | None) -> None:
     file = learned_file(directory, camera)
     if file.exists():
         return
-    model = ErrorModel.load(error_file(directory, camera))
+    model = load_error_model(error_file(directory, camera))
 
     def tell(epoch: int, loss: float) -> None:
         if watch is not None:

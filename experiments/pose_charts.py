@@ -7,10 +7,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
-from vision.state_metrics import ENTRIES
 
 from experiments.plots import GRID, INK, PALETTE, SMALL, SOFT, TEXT
+from vision.error_check import LAGS, QUANTILES
 from vision.keypoints import Keypoints
+from vision.state_metrics import ENTRIES
 
 Array = npt.NDArray[np.float64]
 
@@ -87,5 +88,23 @@ def pictures(
 
 
 def agreement_chart(checks: Mapping[str, Mapping[str, Any]], keypoints: Keypoints) -> Figure:
-    """Quantiles and autocorrelation of real and simulated errors on rollouts held out from the fit, by camera."""
-    raise NotImplementedError
+    """Quantiles and autocorrelation of real (points) and simulated errors (lines), by camera; see ``error_check``."""
+    figure = Figure(figsize=(11, 3.4 * len(checks)), layout="constrained")
+    rows = figure.subplots(len(checks), 2, squeeze=False)
+    shares = [100 * quantile for quantile in QUANTILES]
+    for (camera, check), (left, right) in zip(checks.items(), rows, strict=True):
+        for name, real, simulated, color in zip(
+            keypoints.names, check["real"], check["simulated"], PALETTE, strict=False
+        ):
+            left.plot(shares, simulated["quantiles"], color=color, lw=1.5, label=name)
+            left.plot(shares, real["quantiles"], "o", color=color)
+            right.plot(LAGS, np.mean(simulated["autocorrelation"], axis=1), color=color, lw=1.5)
+            right.plot(LAGS, np.mean(real["autocorrelation"], axis=1), "o", color=color)
+        left.set_title(f"{camera}: error of a keypoint, px, not exceeded by % of frames", fontsize=TEXT, loc="left")
+        right.set_title(f"{camera}: correlation with the error some frames later", fontsize=TEXT, loc="left")
+        left.set_xticks(shares)
+        left.legend(fontsize=SMALL, frameon=False, title="lines simulated, points real", title_fontsize=SMALL)
+        right.set_xticks(LAGS)
+        for axes in (left, right):
+            _style(axes)
+    return figure

@@ -46,7 +46,7 @@ def tracks_file(directory: Path, camera: str) -> Path:
 
 def error_file(directory: Path, camera: str) -> Path:
     """The error model."""
-    return directory / f"error-{camera}.json"
+    return directory / f"error-{camera}.npz"
 
 
 def learned_file(directory: Path, camera: str) -> Path:

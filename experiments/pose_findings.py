@@ -1,18 +1,21 @@
 """The numbers of a report on an estimator: errors in pixels, degrees and the observation's units, and the goals."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from experiments.pose_config import CAMERAS
-from experiments.pose_files import BLENDER, images_file, learned_file, place, tracks_file
+from experiments.pose_files import BLENDER, error_file, images_file, learned_file, place, tracks_file
 from experiments.pose_frames import LOOKS
 from experiments.pose_images import Judged
 from experiments.pose_tracks import Tracks
 from experiments.rollouts import view_of
+from vision.error_check import compare
+from vision.error_model import load_error_model
 from vision.estimators import ESTIMATORS, make_estimator
 from vision.metrics import KeypointMetrics
 from vision.reconstruct import Estimator
@@ -105,6 +108,12 @@ def noise_ablation(
     return table
 
 
+def agreement(directory: Path, camera: str, seed: int) -> dict[str, Any]:
+    """Real and simulated errors on the held-out rollouts; see :func:`vision.error_check.compare`."""
+    model = load_error_model(error_file(directory, camera))
+    return compare(model, held_out(directory, camera).triples(), seed)
+
+
 def _angle(metrics: StateMetrics) -> float:
     """Mean absolute error of the four angles, degrees."""
     return float(np.degrees(np.mean(metrics.mae[ANGLES])))
@@ -151,3 +160,26 @@ def goals(images: dict[str, KeypointMetrics], states: dict[str, dict[str, StateM
         goal("velocity z, RMSE", "≤", 0.3, " m/s", 2, lambda c: state[c]["vz"]),
         goal("height, RMSE", "≤", 1.0, " cm", 1, lambda c: state[c]["height"]),
     ]
+
+
+def causes(
+    wanted: list[Goal],
+    states: Mapping[str, Mapping[str, StateMetrics]],
+    white: Mapping[str, Mapping[str, Mapping[float, StateMetrics]]],
+) -> list[str]:
+    """What limits each goal that was missed: the pictures if true keypoints reach it, else the state estimator."""
+    limits = {"angles": 1.2, "rates": 0.9, "vx": 0.15, "vz": 0.3, "height": 1.0}
+    texts = dict(zip(limits, [goal.text for goal in wanted[3:]], strict=True))
+    found = []
+    for camera, tables in white.items():
+        real, perfect = summary(states[camera]["learned"]), summary(tables["learned"][0.0])
+        for key, limit in limits.items():
+            missed = [value < limit if key == "rates" else value > limit for value in (real[key], perfect[key])]
+            if missed[0]:
+                source = (
+                    "what the camera holds, or the state estimator: with true keypoints it misses it as well"
+                    if missed[1]
+                    else "the errors of the keypoints: with true ones the same state estimator reaches it"
+                )
+                found.append(f"{camera}, {texts[key]}: limited by {source} ({real[key]:.2f} and {perfect[key]:.2f}).")
+    return found

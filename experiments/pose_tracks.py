@@ -63,6 +63,10 @@ class Tracks:
                     row[i] = values[part.start + t]
             yield row
 
+    def triples(self) -> list[tuple[Array, Array, Array]]:
+        """True and predicted keypoints and confidences of each episode."""
+        return [(self.true[part], self.predicted[part], self.confidences[part]) for part in self.parts]
+
     def save(self, file: Path) -> None:
         """Write a compressed ``.npz``, positions in float32."""
         arrays = {field.name: getattr(self, field.name) for field in fields(self)}
