@@ -14,7 +14,7 @@ from rich.table import Table
 from experiments.run import provenance
 
 IDLE_LOAD = 0.5  # average number of running processes over the last minute
-_DIGITS = {"steps/s": 0, "images/s": 1, "×": 2, "%": 1, "GB": 2}
+_DIGITS = {"steps/s": 0, "images/s": 1, "×": 2, "%": 1, "GB": 2, "px": 3}
 
 
 @dataclass(frozen=True)

@@ -146,23 +146,31 @@ def export(run: tyro.conf.Positional[Path], file: tyro.conf.Positional[Path]) ->
 
 
 def bench(
-    what: Literal["simulation", "rendering"] = "simulation",
+    what: Literal["simulation", "rendering", "pose"] = "simulation",
     steps: int = 400,
     training_steps: int = 200_000,
     images: int = 300,
+    estimator: Path | None = None,
+    dataset: Path | None = None,
 ) -> None:
-    """Compare speeds on this machine: physics and training against the usual alternatives, or rendering with Blender.
+    """Compare speeds on this machine: physics and training, rendering with Blender, or estimating keypoints.
 
     Args:
         what: What is measured.
         steps: Calls of step() per measurement of an environment.
         training_steps: Environment steps of our training, over all repeats.
-        images: Images for each measurement of rendering.
+        images: Images for each measurement of rendering, or for each of estimating keypoints over all repeats.
+        estimator: An estimator.onnx, to see what bfloat16 costs its accuracy.
+        dataset: Directory of the dataset whose test images it then looks at.
     """
     if what == "rendering":
         from benchmarks.rendering import main as run_rendering
 
         run_rendering(images)
+    elif what == "pose":
+        from benchmarks.pose import main as run_pose
+
+        run_pose(images, estimator, dataset)
     else:
         from benchmarks.speed import main as run_speed
 
