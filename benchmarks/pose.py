@@ -121,7 +121,7 @@ def precision_rows(estimator: Path, dataset: Path, threads: int) -> list[Row]:
         OSError: no dataset.
     """
     exact, rough = (
-        judge_dataset(PoseRuntime(estimator, threads, precision), dataset, "test")
+        judge_dataset(PoseRuntime(estimator, threads, precision), dataset, "test")[0]
         for precision in ("float32", "bfloat16")
     )
     inside = exact.flags > 0

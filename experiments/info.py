@@ -11,7 +11,7 @@ from rich.table import Table
 from experiments import report_tables
 from experiments.checkpoints import list_checkpoints
 from experiments.config import to_yaml
-from experiments.files import read_yaml
+from experiments.files import read_json, read_yaml
 from experiments.metrics import read_curve
 from experiments.run import Run
 from experiments.statistics import gaps, read_episodes, summarize
@@ -66,6 +66,16 @@ def print_study(directory: Path) -> None:
     summary = summarize(episodes)
     table = report_tables.gap_table(study, summary, gaps(episodes, study["source"], study["target"]))
     _print(table or report_tables.levels_table(summary), _returns_title(episodes))
+
+
+def print_pose(report: Path) -> None:
+    """An estimator's goals beside what was reached."""
+    goals = read_json(report / "metrics.json")["goals"]
+    table = _table(["goal", "wanted", *goals[0]["reached"]])
+    for goal in goals:
+        reached = [f"{value}{'' if goal['met'][camera] else ' missed'}" for camera, value in goal["reached"].items()]
+        table.add_row(goal["text"], goal["wanted"], *reached)
+    Console().print(table)
 
 
 def _returns_title(episodes: pd.DataFrame) -> str:

@@ -1,6 +1,7 @@
 """The report on an estimator: tables and figures of what ``simgap fit-pose`` stored. It trains and renders nothing."""
 
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 
 from experiments.files import read_json, read_json_lines, write_json, write_text
@@ -100,6 +101,7 @@ def write_pose_report(directory: Path) -> Path:
         "facts": facts,
     }
     numbers = {
+        "goals": [asdict(goal) for goal in wanted],
         "images": {where: metrics.to_dict() for where, metrics in images.items()},
         "states": {camera: {name: m.to_dict() for name, m in states[camera].items()} for camera in CAMERAS},
         "error_model": agreements,

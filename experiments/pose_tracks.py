@@ -51,7 +51,7 @@ class Tracks:
     def halves(self) -> tuple[Self, Self]:
         """Every other episode of each policy, to fit, and the rest, to judge."""
         order = np.argsort(self.policy, kind="stable")
-        return self.choose(np.sort(order[::2])), self.choose(np.sort(order[1::2]))
+        return self.choose(sorted(order[::2].tolist())), self.choose(sorted(order[1::2].tolist()))
 
     def frames(self, name: str) -> Iterator[npt.NDArray[np.float64]]:
         """One field as all episodes side by side ``(e, …)``, frame after frame; 0 where an episode is over."""
@@ -128,5 +128,5 @@ def _record(figure: str, policy: Path, camera: str, estimator: Path, per_policy:
         columns.append((episode.keypoints, predicted, confidences, episode.observations, episode.actions))
         names.append(episode.policy)
         lengths.append(len(predicted))
-    joined = (np.concatenate(column) for column in zip(*columns, strict=True))
-    return Tracks(*joined, lengths=np.array(lengths), policy=np.array(names))
+    joined = [np.concatenate(column) for column in zip(*columns, strict=True)]
+    return Tracks(joined[0], joined[1], joined[2], joined[3], joined[4], np.array(lengths), np.array(names))

@@ -87,7 +87,7 @@ class SoftArgmax(MSRAHeatmap):
     def decode(self, encoded: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
         """Keypoints ``(1, k, 2)`` in input pixels, and confidences ``(1, k)``."""
         points, scores = soft_argmax(torch.from_numpy(encoded)[None])
-        return points.double().numpy() * STRIDE, scores.double().numpy()
+        return STRIDE * np.asarray(points, np.float64), np.asarray(scores, np.float64)
 
 
 def _simcc_window(sigma: float) -> int:
@@ -102,8 +102,8 @@ class SoftSimCC(SimCCLabel):
         self, simcc_x: npt.NDArray[np.float32], simcc_y: npt.NDArray[np.float32]
     ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
         """Keypoints ``(n, k, 2)`` in input pixels, and confidences ``(n, k)``."""
-        axes = (SIMCC_BETA * torch.from_numpy(np.atleast_3d(logits)) for logits in (simcc_x, simcc_y))
-        points, scores = soft_argmax_of_axes(*axes, window=_simcc_window(self.sigma[0]))
+        across, down = (SIMCC_BETA * torch.from_numpy(np.atleast_3d(logits)) for logits in (simcc_x, simcc_y))
+        points, scores = soft_argmax_of_axes(across, down, _simcc_window(self.sigma[0]))
         return points.double().numpy() / SPLIT, scores.double().numpy()
 
 
@@ -161,7 +161,7 @@ class PixelError(BaseMetric):
 class Bfloat16OptimWrapper(OptimWrapper):
     """MMEngine's own wrapper for mixed precision works on accelerators only."""
 
-    def optim_context(self, model: torch.nn.Module) -> AbstractContextManager[Any]:  # type: ignore[override]
+    def optim_context(self, model: torch.nn.Module) -> AbstractContextManager[Any]:
         """The forward pass in bfloat16."""
         return torch.autocast("cpu", torch.bfloat16)
 
@@ -283,6 +283,9 @@ def build(config: FitConfig, keypoints: Keypoints) -> torch.nn.Module:
 
 class Exported(torch.nn.Module):
     """A network with its normalisation before and its decoding behind."""
+
+    mean: torch.Tensor
+    std: torch.Tensor
 
     def __init__(self, model: Any, config: FitConfig) -> None:
         super().__init__()

@@ -10,7 +10,7 @@ import safetensors.torch
 import torch
 
 # Published checkpoints hold arrays beside tensors and plain Python; nothing else is let in.
-TYPES: list[Any] = [np.ndarray, np.dtype, np.core.multiarray._reconstruct, np.core.multiarray.scalar]
+TYPES: list[Any] = [np.ndarray, np.dtype, *(getattr(np.core.multiarray, name) for name in ("_reconstruct", "scalar"))]
 TYPES += [type(np.dtype(kind)) for kind in ("float64", "float32", "int64", "bool", "uint32")]
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 
@@ -20,17 +21,17 @@ KEYPOINTS = keypoints_of("hopper")
 TINY = FitConfig(input_size=64, epochs=2, batch_size=16)
 
 
-def blob(size: int, x: float, y: float) -> np.ndarray:
+def blob(size: int, x: float, y: float) -> npt.NDArray[np.uint8]:
     """A picture of one soft bright spot."""
     rows, columns = np.mgrid[:size, :size]
     spot = np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / (2 * 6.0**2))
     return np.repeat((255 * spot)[..., None], 3, axis=2).astype(np.uint8)
 
 
-def centre(image: np.ndarray) -> np.ndarray:
+def centre(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
     weights = image[..., 0].astype(float)
     rows, columns = np.mgrid[: image.shape[0], : image.shape[1]]
-    return np.array([(columns * weights).sum(), (rows * weights).sum()]) / weights.sum()
+    return np.array([(columns * weights).sum() / weights.sum(), (rows * weights).sum() / weights.sum()])
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -1,8 +1,10 @@
 """What the runtime refuses; agreement with torch is tested in test_mmpose.py."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 
@@ -23,10 +25,19 @@ class Answers(torch.nn.Module):
 @pytest.fixture
 def estimator(tmp_path: Path) -> Path:
     file = tmp_path / "e.onnx"
-    names = {"input_names": ["images"], "output_names": ["keypoints", "scores"]}
+    outputs = ["keypoints", "scores"]
     axes = {name: {0: "n"} for name in ("images", "keypoints", "scores")}
     images = torch.zeros((2, 32, 32, 3), dtype=torch.uint8)
-    torch.onnx.export(Answers(), (images,), str(file), dynamic_axes=axes, opset_version=17, dynamo=False, **names)
+    torch.onnx.export(
+        Answers(),
+        (images,),
+        str(file),
+        input_names=["images"],
+        output_names=outputs,
+        dynamic_axes=axes,
+        opset_version=17,
+        dynamo=False,
+    )
     return file
 
 
@@ -48,7 +59,7 @@ def test_nan_is_an_error(estimator: Path) -> None:
     "images",
     [np.zeros((32, 32, 3), np.uint8), np.zeros((1, 32, 31, 3), np.uint8), np.zeros((1, 32, 32, 3), np.float32)],
 )
-def test_other_pictures_are_refused(estimator: Path, images: np.ndarray) -> None:
+def test_other_pictures_are_refused(estimator: Path, images: npt.NDArray[Any]) -> None:
     with pytest.raises(ValueError, match=r"accepted: \(n, 32, 32, 3\) of uint8"):
         PoseRuntime(estimator)(images)
 
