@@ -1,0 +1,145 @@
+"""From a dataset to an estimator, its errors and its report, in small."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from experiments.fit_pose import fit_pose
+from experiments.pose_config import PoseConfig, RolloutConfig
+from experiments.pose_files import images_file, learned_file, read_pose_config
+from experiments.pose_findings import held_out, reconstruct
+from experiments.pose_images import Judged
+from experiments.pose_report import write_pose_report
+from experiments.rollouts import view_of
+from vision.estimators import make_estimator
+from vision.keypoints import keypoints_of
+from vision.learned import LearnedConfig
+from vision.pose_config import FitConfig
+
+SAMPLE = Path(__file__).parents[2] / "results" / "synth-hopper" / "sample"
+TINY = PoseConfig(
+    network=FitConfig(input_size=64, epochs=1, batch_size=16),
+    rollouts=RolloutConfig(frames=6, episodes=2, steps=40),
+    learned=LearnedConfig(frames=6400, epochs=1, hidden=16),
+)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
+    """A directory, and the stages that were reported."""
+    directory = tmp_path_factory.mktemp("pose") / "hopper"
+    stages: list[str] = []
+    fit_pose(TINY, SAMPLE, directory, lambda stage, done, total, note: stages.append(stage))
+    return directory, list(dict.fromkeys(stages))
+
+
+def test_every_stage_is_told_and_timed(made: tuple[Path, list[str]]) -> None:
+    directory, stages = made
+    wanted = ["training", "pictures"]
+    for camera in ("track", "rail"):
+        wanted += [f"rollouts ({camera})", f"state estimator ({camera})"]
+    assert stages == wanted
+    seconds = json.loads((directory / "stages.json").read_text())
+    assert min(seconds.values()) > 0
+    assert {"training", "images-blender", "tracks-rail", "error-track", "learned-rail"} <= set(seconds)
+
+
+def test_the_same_again_does_nothing(made: tuple[Path, list[str]]) -> None:
+    directory, _ = made
+    before = {file: file.stat().st_mtime_ns for file in directory.rglob("*.npz")}
+    fit_pose(TINY, SAMPLE, directory, lambda *row: pytest.fail("it did something"))
+    assert {file: file.stat().st_mtime_ns for file in directory.rglob("*.npz")} == before
+
+
+def test_another_configuration_or_dataset_is_refused(made: tuple[Path, list[str]], tmp_path: Path) -> None:
+    directory, _ = made
+    other = replace(TINY, network=replace(TINY.network, epochs=7))
+    with pytest.raises(ValueError, match=r"holds an estimator with network\.epochs = 1, not 7; accepted: the same"):
+        fit_pose(other, SAMPLE, directory)
+    copy = shutil.copytree(SAMPLE, tmp_path / "copy")
+    manifest = (copy / "manifest.sha256").read_text()
+    (copy / "manifest.sha256").write_text("".join(sorted(manifest.splitlines(keepends=True))))
+    with pytest.raises(ValueError, match="holds an estimator of another dataset"):
+        fit_pose(TINY, copy, directory)
+
+
+def test_damaged_and_unfinished_datasets_are_refused(tmp_path: Path) -> None:
+    copy = shutil.copytree(SAMPLE, tmp_path / "copy")
+    (copy / "images" / "000003.jpg").write_bytes(b"no picture")
+    with pytest.raises(ValueError, match=r"000003\.jpg: missing or damaged"):
+        fit_pose(TINY, copy, tmp_path / "new")
+    (copy / "manifest.sha256").unlink()
+    with pytest.raises(ValueError, match=r"not finished .*; finish it with simgap synth"):
+        fit_pose(TINY, copy, tmp_path / "new")
+    with pytest.raises(ValueError, match="not a dataset"):
+        fit_pose(TINY, tmp_path, tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_directory_of_something_else_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("mine")
+    with pytest.raises(ValueError, match="not empty, and not made by simgap fit-pose"):
+        fit_pose(TINY, SAMPLE, tmp_path)
+    assert [file.name for file in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_pictures_are_judged_in_their_own_pixels(made: tuple[Path, list[str]]) -> None:
+    directory, _ = made
+    blender = Judged.load(images_file(directory, "blender"))
+    labels = json.loads((SAMPLE / "annotations" / "test.json").read_text())
+    true = np.array([a["keypoints"] for a in labels["annotations"]], float).reshape(-1, 5, 3)
+    np.testing.assert_array_equal(blender.true, true[..., :2])  # of 224 px, though the network sees 64
+    assert read_pose_config(directory).network.input_size == 64
+    frames = Judged.load(images_file(directory, "rail"))
+    assert len(frames.true) == 6
+    assert frames.measure(keypoints_of("hopper")).overall.count == (frames.flags > 0).sum()
+
+
+def test_the_rollouts_that_judge_are_not_those_that_fit(made: tuple[Path, list[str]]) -> None:
+    directory, _ = made
+    judged = held_out(directory, "rail")
+    assert sorted(judged.policy) == ["hopper/good", "hopper/mediocre", "hopper/poor"]
+    assert judged.lengths.sum() == len(judged.true)
+
+
+def test_a_filter_on_true_keypoints_gives_the_true_angles(made: tuple[Path, list[str]]) -> None:
+    directory, _ = made
+    tracks = held_out(directory, "rail")
+    estimator = make_estimator("filter", view_of("hopper", "rail", 64), len(tracks.lengths))
+    found = reconstruct(estimator, tracks.true, np.ones(tracks.true.shape[:2]), tracks)
+    np.testing.assert_allclose(found[:, 1:5], tracks.observations[:, 1:5], atol=0.05)
+    np.testing.assert_allclose(found[:, 0], tracks.observations[:, 0], atol=0.02)
+
+
+def test_the_learned_estimator_serves_its_camera_only(made: tuple[Path, list[str]]) -> None:
+    directory, _ = made
+    file = learned_file(directory, "rail")
+    make_estimator("learned", view_of("hopper", "rail", 64), 2, file)
+    with pytest.raises(ValueError, match="trained for view"):
+        make_estimator("learned", view_of("hopper", "track", 64), 2, file)
+    with pytest.raises(ValueError, match="needs the file of one"):
+        make_estimator("learned", view_of("hopper", "rail", 64), 2)
+    with pytest.raises(ValueError, match="unknown estimator 'magic'; accepted: two_frame, filter, learned"):
+        make_estimator("magic", view_of("hopper", "rail", 64), 2)
+
+
+def test_the_report_prints_each_goal_for_each_camera(made: tuple[Path, list[str]]) -> None:
+    directory, _ = made
+    readme = write_pose_report(directory)
+    text = readme.read_text()
+    numbers = json.loads((readme.parent / "metrics.json").read_text())
+    for goal in numbers["goals"]:
+        row = next(line for line in text.splitlines() if line.startswith(f"| {goal['text']} |"))
+        assert [cell.strip() for cell in row.split("|")[3:5]] == [
+            f"{goal['reached'][camera]} {'met' if goal['met'][camera] else '**missed**'}" for camera in ("track", "rail")
+        ]
+    median = numbers["images"]["rail"]["overall"]["median"]
+    assert numbers["goals"][0]["reached"]["rail"] == f"{median:.2f} px"
+    for picture in ("errors", "episode-track", "episode-rail", "agreement"):
+        assert (readme.parent / "figures" / f"{picture}.png").read_bytes()[:4] == b"\x89PNG"
+        assert f"figures/{picture}.png" in text
+    assert (readme.parent / "pictures-rail.jpg").read_bytes()[:2] == b"\xff\xd8"
