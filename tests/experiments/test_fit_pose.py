@@ -135,7 +135,8 @@ def test_the_report_prints_each_goal_for_each_camera(made: tuple[Path, list[str]
     for goal in numbers["goals"]:
         row = next(line for line in text.splitlines() if line.startswith(f"| {goal['text']} |"))
         assert [cell.strip() for cell in row.split("|")[3:5]] == [
-            f"{goal['reached'][camera]} {'met' if goal['met'][camera] else '**missed**'}" for camera in ("track", "rail")
+            f"{goal['reached'][camera]} {'met' if goal['met'][camera] else '**missed**'}"
+            for camera in ("track", "rail")
         ]
     median = numbers["images"]["rail"]["overall"]["median"]
     assert numbers["goals"][0]["reached"]["rail"] == f"{median:.2f} px"
