@@ -18,9 +18,11 @@ POSES = 64
 """Kernels at most."""
 RIDGE, VARIANCE_RIDGE = 4.0, 20.0
 """Penalties; by errors of episodes and of policies left out. Smaller ones lose on policies that were not seen."""
-CORRELATIONS = np.linspace(0.0, 0.98, 50)
-DECAYS = np.array([0.0, *np.geomspace(0.01, 1.0, 13)])
+CORRELATIONS = np.r_[np.linspace(0.0, 0.98, 50), 0.99, 0.995]
+DECAYS = np.array([0.0, *np.geomspace(0.01, 5.0, 18)])
 """1/px."""
+ENOUGH = 20
+"""Pairs of consecutive frames without any drop-out, at least."""
 ROWS = 4096
 """Innovations that are kept at most."""
 EDGE = 1e-3
@@ -54,14 +56,16 @@ def fit_error_model(episodes: Sequence[Triple]) -> ErrorModel:
     reach = np.maximum(reach, 0.5)
     dropped = (np.linalg.norm(errors - centre, axis=2) > reach) | (confidences < low)
     sound = channels(~dropped)
+    pairs = sound & np.r_[sound[:1], sound[:-1]] & follows[:, None]
+    whole = pairs.all(axis=1)
+    if whole.sum() - np.bincount(group, whole).max() < ENOUGH:
+        raise ValueError(f"too few frames without drop-outs; accepted: {ENOUGH} pairs outside any one episode")
 
     poses = directions(true)
     centres = _spread(poses)
     near, prior = kernels(poses, centres), kernels(centres, centres)
     clipped = np.clip(confidences, EDGE, 1 - EDGE)
     values = np.concatenate((errors.reshape(len(errors), -1), np.log(clipped / (1 - clipped))), axis=1)
-    for channel in range(3 * k):
-        _check_enough(sound[:, channel], group, channel)
     mean, weights, residuals = _regress(near, prior, values, sound, group)
     spread, spread_weights = _regress_variance(near, residuals[:, : 2 * k], sound[:, : 2 * k])
     z = residuals[:, : 2 * k] * np.exp(-(spread + near @ spread_weights) / 2)
@@ -72,7 +76,7 @@ def fit_error_model(episodes: Sequence[Triple]) -> ErrorModel:
         used = ~dropped[:, point]
         size, rest = sizes[used, point], residuals[used, 2 * k + point]
         deviation = size - size.mean()
-        slope[point] = deviation @ rest / (deviation @ deviation)
+        slope[point] = deviation @ rest / max(deviation @ deviation, 1e-12)
         mean[2 * k + point] -= slope[point] * size.mean()
         residuals[:, 2 * k + point] -= slope[point] * (sizes[:, point] - size.mean())
     told, told_weights = _regress_variance(near, residuals[:, 2 * k :], sound[:, 2 * k :])
@@ -80,14 +84,13 @@ def fit_error_model(episodes: Sequence[Triple]) -> ErrorModel:
 
     moved = channels(np.r_[np.zeros((1, k)), np.linalg.norm(np.diff(true, axis=0), axis=2)])
     before = np.r_[z[:1], z[:-1]]
-    pairs = sound & np.r_[sound[:1], sound[:-1]] & follows[:, None]
     correlation, decay = np.transpose(
         [_correlate(*(part[pairs[:, c], c] for part in (z, before, moved))) for c in range(3 * k)]
     )
     phi = correlation * np.exp(-decay * moved)
-    innovations = ((z - phi * before) / np.sqrt(1 - phi**2))[pairs.all(axis=1)]
+    innovations = ((z - phi * before) / np.sqrt(1 - phi**2))[whole]
     innovations = innovations[np.linspace(0, len(innovations) - 1, min(ROWS, len(innovations))).astype(int)]
-    innovations = (innovations - innovations.mean(axis=0)) / innovations.std(axis=0)
+    innovations = (innovations - innovations.mean(axis=0)) / np.maximum(innovations.std(axis=0), 1e-6)
     enter, leave, gross, hold = _drop_outs(dropped, errors, confidences, follows)
     return ErrorModel(
         poses=centres,
@@ -110,8 +113,10 @@ def fit_error_model(episodes: Sequence[Triple]) -> ErrorModel:
 
 
 def check_episodes(episodes: Sequence[Triple]) -> None:
-    """Raises:
-    ValueError: as :func:`fit_error_model`.
+    """Check what :func:`fit_error_model` is given.
+
+    Raises:
+        ValueError: as there.
     """
     if not len(episodes):
         raise ValueError("no episode; accepted: one or more")
@@ -125,13 +130,6 @@ def check_episodes(episodes: Sequence[Triple]) -> None:
             raise ValueError(f"episode {number} holds NaN or infinity; accepted: finite pixels and confidences")
         if np.min(confidences) < 0 or np.max(confidences) > 1:
             raise ValueError(f"episode {number}: confidences up to {np.max(confidences)}; accepted: from 0 to 1")
-
-
-def _check_enough(sound: Mask, group: npt.NDArray[np.int64], channel: int) -> None:
-    """At least 20 rows, outside any one episode too."""
-    most = np.bincount(group, sound).max()
-    if sound.sum() - most < 20:
-        raise ValueError(f"channel {channel}: too few frames without drop-outs; accepted: 20 outside any one episode")
 
 
 def _spread(poses: Array) -> Array:
@@ -202,7 +200,7 @@ def _drop_outs(dropped: Mask, errors: Array, confidences: Array, follows: Mask) 
     at, k = follows[:, None], dropped.shape[1]
     changes = [(at & ~before & dropped, at & ~before), (at & before & ~dropped, at & before)]
     enter, leave = (np.where(of.any(0), event.sum(0) / np.maximum(of.sum(0), 1), 0.0) for event, of in changes)
-    # Seen dropping out, but never coming back within an episode: it does after a frame. And never seen entering: rare.
+    # One that was never seen to end within an episode ends after a frame.
     leave = np.where(leave > 0, leave, 1.0)
     points, rows = np.nonzero(dropped.T)
     gross = np.column_stack((points, errors[rows, points], confidences[rows, points])).astype(np.float64)

@@ -56,7 +56,7 @@ class ErrorModel:
     decay: Array
     """``b``: how fast that is lost, 1/px, ``(c,)``."""
     innovations: Array
-    """Of the data, with mean 0 and variance 1, ``(rows, c)``."""
+    """Of the data, with mean 0 and variance 1 (0 where the data never vary), ``(rows, c)``."""
     centre: Array
     """Median error, px, ``(k, 2)``."""
     reach: Array
@@ -75,21 +75,22 @@ class ErrorModel:
     """Frames that the keypoints come late."""
 
     def __post_init__(self) -> None:
-        k, m = len(self.reach), len(self.poses)
+        sized = self.reach, self.poses, self.innovations, self.gross
+        k, m, rows, g = (len(part) if np.ndim(part) else 0 for part in sized)
         c = 3 * k
         wanted: dict[str, tuple[int, ...]] = {"poses": (m, 2 * (k - 1)), "mean_weights": (m, c), "centre": (k, 2)}
         wanted["log_variance_weights"] = m, c
         wanted.update(dict.fromkeys(("mean", "log_variance", "correlation", "decay"), (c,)))
         wanted.update(dict.fromkeys(("size_weight", "reach", "low", "enter", "leave"), (k,)))
-        wanted.update({"innovations": (len(self.innovations), c), "gross": (len(self.gross), 4), "hold": ()})
+        wanted.update({"innovations": (rows, c), "gross": (g, 4), "hold": ()})
         for name, shape in wanted.items():
             value = np.asarray(getattr(self, name))
             if value.shape != shape or value.dtype != np.float64 or not np.isfinite(value).all():
                 raise ValueError(
                     f"{name} is {value.dtype} of shape {value.shape}; accepted: finite float64 of shape {shape}"
                 )
-        if k < 2 or not len(self.innovations):
-            raise ValueError(f"{k} keypoints, {len(self.innovations)} innovations; accepted: 2 and 1 or more")
+        if k < 2 or not rows:
+            raise ValueError(f"{k} keypoints, {rows} innovations; accepted: 2 and 1 or more")
         for name in ("correlation", "low", "enter", "leave", "hold"):
             value = np.asarray(getattr(self, name))
             if ((value < 0) | (value > 1)).any():
@@ -100,6 +101,8 @@ class ErrorModel:
         points = self.gross[:, 0]
         if (np.diff(points) < 0).any() or not np.isin(points, np.arange(k)).all():
             raise ValueError(f"gross: keypoints {points.tolist()}; accepted: numbers from 0 to {k - 1}, ascending")
+        if ((self.gross[:, 3] < 0) | (self.gross[:, 3] > 1)).any():
+            raise ValueError(f"gross: confidences up to {self.gross[:, 3].max()}; accepted: from 0 to 1")
         if not np.isin(np.flatnonzero(self.enter > 0), points).all() or ((self.enter > 0) & (self.leave == 0)).any():
             raise ValueError("a keypoint drops out, but never comes back or has no gross errors; accepted: both")
 
@@ -132,7 +135,7 @@ def load_error_model(path: Path) -> ErrorModel:
     """
     names = {part.name for part in fields(ErrorModel)}
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             if set(archive.files) != names:
                 raise ValueError(f"holds {', '.join(sorted(archive.files)) or 'nothing'}")
             parts = {name: archive[name] for name in names}
