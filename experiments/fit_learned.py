@@ -38,7 +38,7 @@ class Errors(Protocol):
     def reset(self, ids: Sequence[int] | npt.NDArray[np.integer[Any]]) -> None:
         """A new episode begins in environments ``ids``."""
 
-    def update(self, true_keypoints: Array) -> tuple[Array, Array]:
+    def update(self, keypoints: Array, /) -> tuple[Array, Array]:
         """Keypoints ``(n, k, 2)``, px, and confidences ``(n, k)``, of the true ones ``(n, k, 2)``."""
 
 

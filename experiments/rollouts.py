@@ -30,7 +30,7 @@ DRAWS = (
     *(f"{joint}_joint_damping * uniform(0.7, 1.3)" for joint in ("thigh", "leg", "foot")),
     "foot_friction * uniform(0.7, 1.3)",
 )
-"""Wide around the source, so that an estimator holds where masses shift; the other parameters by less."""
+"""Wide and even around the source, so that an estimator holds where masses shift; other parameters by less."""
 HORIZON = 500
 """Steps of an episode at most, as the policies were trained."""
 MAX_CORRELATION = 0.95

@@ -28,9 +28,9 @@ class Noise:
     def reset(self, ids: Sequence[int] | npt.NDArray[np.integer[Any]]) -> None:
         self.episodes += len(ids)
 
-    def update(self, true_keypoints: Array) -> tuple[Array, Array]:
-        assert true_keypoints.shape == (self.num_envs, 5, 2)
-        return true_keypoints + self.rng.normal(0, 0.4, true_keypoints.shape), np.full((self.num_envs, 5), 0.9)
+    def update(self, keypoints: Array) -> tuple[Array, Array]:
+        assert keypoints.shape == (self.num_envs, 5, 2)
+        return keypoints + self.rng.normal(0, 0.4, keypoints.shape), np.full((self.num_envs, 5), 0.9)
 
 
 def test_a_tiny_training_beats_the_mean_and_the_reading(tmp_path: Path) -> None:
