@@ -22,16 +22,19 @@ class RolloutConfig:
     frames: int = 600
     """Single frames of each camera, falls to the ground among them."""
     episodes: int = 8
-    """Whole episodes of each policy and camera: every other one to fit the error model, the rest to judge."""
+    """Whole episodes of each policy and camera, half of them with noisy actions; every other one is for fitting the
+    error model, the rest for judging."""
     steps: int = 250
     """Frames of an episode at most."""
     seed: int = 0
     """Of the starts and the choice of frames."""
 
     def __post_init__(self) -> None:
-        for name, least in (("frames", 1), ("episodes", 2), ("steps", 20), ("seed", 0)):
+        for name, least in (("frames", 1), ("episodes", 4), ("steps", 20), ("seed", 0)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be {least} or more")
+        if self.episodes % 4:
+            raise ValueError(f"episodes is {self.episodes}; it must be a multiple of 4")
 
 
 @dataclass(frozen=True)

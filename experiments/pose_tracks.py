@@ -1,5 +1,6 @@
 """Whole rollouts as the estimator sees them: its keypoints beside the true ones. No pictures are kept."""
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, fields
@@ -15,6 +16,9 @@ from experiments.pose_episodes import episodes
 from vision.runtime import PoseRuntime
 
 Array = npt.NDArray[np.float64]
+
+NOISE = 0.3
+"""Standard deviation of the noise on each motor's command, whose range is 2."""
 
 
 @dataclass(frozen=True)
@@ -49,9 +53,9 @@ class Tracks:
         return type(self)(**per_frame, lengths=self.lengths[list(chosen)], policy=self.policy[list(chosen)])
 
     def halves(self) -> tuple[Self, Self]:
-        """Every other episode of each policy, to fit, and the rest, to judge."""
-        order = np.argsort(self.policy, kind="stable")
-        return self.choose(sorted(order[::2].tolist())), self.choose(sorted(order[1::2].tolist()))
+        """Every other episode, to fit, and the rest, to judge: of each policy, with and without noise."""
+        order = range(len(self.lengths))
+        return self.choose(order[::2]), self.choose(order[1::2])
 
     def frames(self, name: str) -> Iterator[npt.NDArray[np.float64]]:
         """One field as all episodes side by side ``(e, …)``, frame after frame; 0 where an episode is over."""
@@ -101,8 +105,8 @@ def record_tracks(
 ) -> Tracks:
     """Let ``estimator`` look at rollouts of trained policies; see :func:`experiments.pose_episodes.episodes`.
 
-    Each policy is rendered in a process of its own, ``workers`` at a time. ``watch`` is called with policies done and
-    policies in all.
+    Half of a policy's episodes are with noise on its actions, so that more than a few gaits are seen. Each kind is
+    rendered in a process of its own, ``workers`` at a time; ``watch`` is called with kinds done and kinds in all.
 
     Raises:
         ValueError: as there, or no estimator.
@@ -110,7 +114,11 @@ def record_tracks(
     """
     # Spawned, not forked: an OpenGL context does not outlive a fork.
     with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
-        jobs = [pool.submit(_record, figure, policy, camera, estimator, per_policy, steps, seed) for policy in policies]
+        jobs = [
+            pool.submit(_record, figure, policy, camera, estimator, per_policy // 2, steps, seed, noise)
+            for policy in policies
+            for noise in (0.0, NOISE)
+        ]
         for done, job in enumerate(as_completed(jobs), start=1):
             job.result()
             if watch is not None:
@@ -119,11 +127,14 @@ def record_tracks(
     return Tracks(*(np.concatenate([getattr(part, field.name) for part in results]) for field in fields(Tracks)))
 
 
-def _record(figure: str, policy: Path, camera: str, estimator: Path, per_policy: int, steps: int, seed: int) -> Tracks:
+def _record(
+    figure: str, policy: Path, camera: str, estimator: Path, count: int, steps: int, seed: int, noise: float
+) -> Tracks:
+    os.environ["LP_NUM_THREADS"] = "1"  # Mesa's software renderer would start a thread for every core
     runtime = PoseRuntime(estimator)
     columns: list[tuple[Array, ...]] = []
     names, lengths = [], []
-    for episode in episodes(figure, [policy], camera, runtime.size, per_policy, steps, seed):
+    for episode in episodes(figure, [policy], camera, runtime.size, count, steps, seed, noise=noise):
         predicted, confidences = runtime(episode.images)
         columns.append((episode.keypoints, predicted, confidences, episode.observations, episode.actions))
         names.append(episode.policy)

@@ -23,7 +23,7 @@ from vision.pose_config import FitConfig
 SAMPLE = Path(__file__).parents[2] / "results" / "synth-hopper" / "sample"
 TINY = PoseConfig(
     network=FitConfig(input_size=64, epochs=1, batch_size=16),
-    rollouts=RolloutConfig(frames=6, episodes=2, steps=40),
+    rollouts=RolloutConfig(frames=6, episodes=4, steps=20),
     learned=LearnedConfig(frames=6400, epochs=1, hidden=16),
 )
 
@@ -102,7 +102,7 @@ def test_pictures_are_judged_in_their_own_pixels(made: tuple[Path, list[str]]) -
 def test_the_rollouts_that_judge_are_not_those_that_fit(made: tuple[Path, list[str]]) -> None:
     directory, _ = made
     judged = held_out(directory, "rail")
-    assert sorted(judged.policy) == ["hopper/good", "hopper/mediocre", "hopper/poor"]
+    assert sorted(judged.policy) == sorted(2 * ["hopper/good", "hopper/mediocre", "hopper/poor"])
     assert judged.lengths.sum() == len(judged.true)
 
 
