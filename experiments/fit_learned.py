@@ -1,7 +1,6 @@
 """Training the learned state estimator in simulation: simulated keypoint errors, nothing is rendered."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -12,6 +11,7 @@ from torch import Tensor, nn
 
 from experiments.dataset import POLICIES
 from experiments.files import write_with
+from experiments.pose_config import BATCH, CHUNK, LearnedConfig
 from experiments.rollouts import Rollouts, roll_out
 from vision.chain import wrap
 from vision.learned import ANGLES, ENTRIES, FIGURE, Facts, Learned, Network, read, reference, save_network
@@ -22,8 +22,6 @@ Array = npt.NDArray[np.float64]
 
 DT = 0.008
 """Of the hopper's environment step, s."""
-BATCH, CHUNK = 64, 50
-"""Simulations in an update, and frames that its gradient goes back at most; memory goes on from chunk to chunk."""
 HIDDEN_SHARE = 0.005
 """Of keypoints that are hidden in training, so that the network knows what that looks like."""
 HUBER = 1.0
@@ -46,39 +44,10 @@ MakeErrors = Callable[[int, int], Errors]
 """Errors for a number of environments, from a seed."""
 
 
-@dataclass(frozen=True)
-class LearnedConfig:
-    """A learned state estimator and its training."""
-
-    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012  # read by pydantic, never written
-
-    camera: str = "track"
-    """The camera that it is for: track or rail."""
-    size: int = 224
-    """Edge of the camera's images, pixels."""
-    frames: int = 384_000
-    """Simulated frames to learn from."""
-    epochs: int = 16
-    """Passes over them, each with errors of its own."""
-    hidden: int = 160
-    """Size of the network's memory."""
-    learning_rate: float = 3e-3
-    """Highest learning rate, of one cycle."""
-    seed: int = 0
-    """Of the weights, the simulations, their errors and the order."""
-
-    def __post_init__(self) -> None:
-        for name in ("size", "epochs", "hidden"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be 1 or more")
-        if self.frames < BATCH * CHUNK:
-            raise ValueError(f"frames is {self.frames}; it must be {BATCH * CHUNK} or more")
-        if not 0 < self.learning_rate < 1:
-            raise ValueError(f"learning_rate is {self.learning_rate}; it must be above 0 and below 1")
-
-
 def fit_learned(
     config: LearnedConfig,
+    camera: str,
+    size: int,
     file: Path,
     make_errors: MakeErrors,
     policies: Sequence[Path] = (POLICIES / FIGURE,),
@@ -87,7 +56,9 @@ def fit_learned(
     """Train an estimator, write it to ``file``, and judge it on episodes, physics and errors that are new to it.
 
     Args:
-        config: what to train.
+        config: how to train.
+        camera: that it is for: track or rail.
+        size: edge of the camera's images, px.
         file: for :class:`vision.learned.Learned`.
         make_errors: the keypoint errors to learn under.
         policies: run directories, or folders of them: who acts in the simulations.
@@ -98,16 +69,16 @@ def fit_learned(
     """
     # Each simulation is one sequence; a batch takes some of them at once.
     count = BATCH * max(1, round(config.frames / BATCH / 2000))
-    rollouts, view = roll_out(FIGURE, policies, config.camera, config.size, count, config.frames // count, config.seed)
+    rollouts, view = roll_out(FIGURE, policies, camera, size, count, config.frames // count, config.seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         network = Network(config.hidden)
     _train(network, config, rollouts, view, make_errors, progress)
-    content = save_network(network, Facts(FIGURE, config.camera, view, DT, config.hidden))
+    content = save_network(network, Facts(FIGURE, camera, view, DT, config.hidden))
     write_with(file, lambda temporary: temporary.write_bytes(content))
     new = config.seed + 1_000_000  # simulations count on from the seed
     steps = -(-config.frames // (JUDGED_SHARE * JUDGED_ENVS))
-    judged, _ = roll_out(FIGURE, policies, config.camera, config.size, JUDGED_ENVS, steps, new)
+    judged, _ = roll_out(FIGURE, policies, camera, size, JUDGED_ENVS, steps, new)
     return judge_estimator(Learned(file, view, JUDGED_ENVS, DT), judged, make_errors(JUDGED_ENVS, new))
 
 

@@ -5,10 +5,11 @@ from typing import Annotated
 
 import tyro
 
-from experiments.fit_learned import LearnedConfig
 from vision.pose_config import FitConfig
 
 CAMERAS = ("track", "rail")
+BATCH, CHUNK = 64, 50
+"""Simulations in an update, and frames that its gradient goes back at most; memory goes on from chunk to chunk."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,33 @@ class RolloutConfig:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be {least} or more")
         if self.episodes % 4:
             raise ValueError(f"episodes is {self.episodes}; it must be a multiple of 4")
+
+
+@dataclass(frozen=True)
+class LearnedConfig:
+    """A learned state estimator and its training."""
+
+    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012  # read by pydantic, never written
+
+    frames: int = 384_000
+    """Simulated frames to learn from."""
+    epochs: int = 16
+    """Passes over them, each with errors of its own."""
+    hidden: int = 160
+    """Size of the network's memory."""
+    learning_rate: float = 3e-3
+    """Highest learning rate, of one cycle."""
+    seed: int = 0
+    """Of the weights, the simulations, their errors and the order."""
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "hidden"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be 1 or more")
+        if self.frames < BATCH * CHUNK:
+            raise ValueError(f"frames is {self.frames}; it must be {BATCH * CHUNK} or more")
+        if not 0 < self.learning_rate < 1:
+            raise ValueError(f"learning_rate is {self.learning_rate}; it must be above 0 and below 1")
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 import envs
 from agents import Normalizer, fold_normalizer
+from envs.domains import domain_model
 from envs.render import Camera as Mount
 from experiments.evaluate import load_trained
 from experiments.run import find_runs
@@ -25,7 +26,7 @@ Complex = npt.NDArray[np.complex128]
 DOMAIN = "source"
 """Policies and estimators never see the target."""
 DRAWS = (
-    *(f"{body}_mass * uniform(0.5, 1.5)" for body in ("torso", "thigh", "leg", "foot")),
+    *(f"{body}_mass * uniform(0.5, 1.5)" for body in ("thigh", "leg", "foot")),
     *(f"{joint}_joint_gear * uniform(0.8, 1.2)" for joint in ("thigh", "leg", "foot")),
     *(f"{joint}_joint_damping * uniform(0.7, 1.3)" for joint in ("thigh", "leg", "foot")),
     "foot_friction * uniform(0.7, 1.3)",
@@ -118,6 +119,15 @@ class Filmed:
 
 def _plane(points: Array) -> Complex:
     return np.asarray(points[..., 0] + 1j * points[..., 2])
+
+
+def view_of(figure: str, camera: str, size: int) -> View:
+    """A camera of a figure as the state estimators know it.
+
+    Raises:
+        ValueError: an unknown figure or camera.
+    """
+    return Filmed(domain_model(envs.task_of(figure), DOMAIN), keypoints_of(figure), camera, size).view
 
 
 def roll_out(

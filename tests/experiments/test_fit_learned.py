@@ -8,14 +8,15 @@ import numpy.typing as npt
 import pytest
 
 from experiments.dataset import POLICIES
-from experiments.fit_learned import LearnedConfig, fit_learned, judge_estimator
+from experiments.fit_learned import fit_learned, judge_estimator
+from experiments.pose_config import LearnedConfig
 from experiments.rollouts import roll_out
 from vision.learned import Learned
 from vision.reconstruct import View
 
 Array = npt.NDArray[np.float64]
 POOR = (POLICIES / "hopper" / "poor",)
-TINY = LearnedConfig(camera="rail", frames=25_600, epochs=6, hidden=32, learning_rate=1e-2)
+TINY = LearnedConfig(frames=25_600, epochs=6, hidden=32, learning_rate=1e-2)
 
 
 class Noise:
@@ -35,7 +36,9 @@ class Noise:
 
 def test_a_tiny_training_beats_the_mean_and_the_reading(tmp_path: Path) -> None:
     losses: list[tuple[int, float]] = []
-    found = fit_learned(TINY, tmp_path / "tiny.safetensors", Noise, POOR, lambda *told: losses.append(told))
+    found = fit_learned(
+        TINY, "rail", 224, tmp_path / "tiny.safetensors", Noise, POOR, lambda *told: losses.append(told)
+    )
     assert [epoch for epoch, _ in losses] == [1, 2, 3, 4, 5, 6]
     assert losses[5][1] < losses[0][1]
     assert min(found.r2) > 0.2  # 0 is the mean
@@ -50,7 +53,7 @@ def test_a_tiny_training_beats_the_mean_and_the_reading(tmp_path: Path) -> None:
 def test_a_training_depends_on_the_seed_alone(tmp_path: Path) -> None:
     config = replace(TINY, frames=3_200, epochs=1)
     found = [
-        fit_learned(replace(config, seed=seed), tmp_path / name, Noise, POOR)
+        fit_learned(replace(config, seed=seed), "rail", 224, tmp_path / name, Noise, POOR)
         for seed, name in ((0, "a"), (0, "b"), (1, "c"))
     ]
     assert found[0] == found[1] != found[2]
@@ -100,5 +103,5 @@ def test_impossible_configurations_are_refused(changes: dict[str, Any], message:
 
 def test_an_unknown_camera_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"^unknown camera 'front'; accepted: track, rail$"):
-        fit_learned(LearnedConfig(camera="front"), tmp_path / "a.safetensors", Noise, POOR)
+        fit_learned(LearnedConfig(), "front", 224, tmp_path / "a.safetensors", Noise, POOR)
     assert not list(tmp_path.iterdir())

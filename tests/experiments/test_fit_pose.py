@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from experiments.fit_pose import fit_pose
-from experiments.pose_config import PoseConfig, RolloutConfig
+from experiments.pose_config import LearnedConfig, PoseConfig, RolloutConfig
 from experiments.pose_files import images_file, learned_file, read_pose_config
 from experiments.pose_findings import held_out, reconstruct
 from experiments.pose_images import Judged
@@ -17,7 +17,6 @@ from experiments.pose_report import write_pose_report
 from experiments.rollouts import view_of
 from vision.estimators import make_estimator
 from vision.keypoints import keypoints_of
-from vision.learned import LearnedConfig
 from vision.pose_config import FitConfig
 
 SAMPLE = Path(__file__).parents[2] / "results" / "synth-hopper" / "sample"
