@@ -81,6 +81,7 @@ def fit_pose(config: PoseConfig, dataset: Path, directory: Path, watch: Watch | 
             if not (directory / PROVENANCE).exists():
                 facts = {
                     "figure": figure,
+                    "images": made.count,
                     "dataset": dataset.name,
                     "dataset_sha256": digest(dataset / MANIFEST),
                 }

@@ -57,7 +57,7 @@ def _shares(name: str, errors: Errors, metrics: KeypointMetrics | None = None) -
 def single_row(name: str, metrics: KeypointMetrics) -> Row:
     """Each keypoint's median error and each angle's mean absolute one."""
     pixels = [f"{errors.median:.2f}" for errors in metrics.keypoints]
-    return {"name": name, "values": [*pixels, *(f"{angle:.2f}" for angle in metrics.degrees)]}
+    return {"name": name, "cells": [*pixels, *(f"{angle:.2f}" for angle in metrics.degrees)]}
 
 
 def state_rows(metrics: Mapping[str, StateMetrics], true: Any) -> list[Row]:
@@ -67,7 +67,7 @@ def state_rows(metrics: Mapping[str, StateMetrics], true: Any) -> list[Row]:
             "name": name.replace("_", " "),
             "unit": unit,
             "deviation": f"{true[:, entry].std():.3f}",
-            "values": [
+            "cells": [
                 text
                 for estimator in ESTIMATORS
                 for text in (f"{metrics[estimator].rmse[entry]:.3f}", f"{metrics[estimator].r2[entry]:.2f}")

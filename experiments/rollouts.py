@@ -160,7 +160,7 @@ def roll_out(
     for _ in range(steps):
         masses = np.tile(simulation.model.body_mass, (num_envs, 1))
         for body, name in enumerate(bodies[1:], start=1):
-            masses[:, body] = simulation.parameters[f"{name}_mass"]
+            masses[:, body] = simulation.parameters.get(f"{name}_mass", masses[:, body])
         seen = filmed(simulation.states()[:, : simulation.model.nq], masses)
         frames.append((seen, np.where(starts[:, None], 0.0, actions), observations.copy(), starts))
         for i, agent in enumerate(agents):
