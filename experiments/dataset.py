@@ -37,7 +37,9 @@ from vision.keypoints import keypoints_of
 CONFIG, STATES, IMAGES, PARTS, LOCK = "config.yaml", "states.npz", "images", "parts", ".lock"
 SAMPLES, PROGRESS, MANIFEST = "samples.jsonl", "progress.jsonl", "manifest.sha256"
 POLICIES = Path(__file__).parents[1] / "results" / "pretrained" / "policies"
-"""Small trained policies that ship with simgap, in a folder per figure."""
+"""Small trained policies that ship with simgap, in a folder per figure: to draw, and to be judged on."""
+GAITS = POLICIES.parent / "gaits"
+"""Others, for state estimators to learn from, so that they are judged on policies that they have not met."""
 
 
 def image_path(directory: Path, index: int) -> Path:

@@ -1,7 +1,7 @@
 """From a dataset to everything that a pose pipeline needs, stage by stage. What is there is not made again."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -11,9 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from experiments.config import differences, to_yaml
-from experiments.dataset import MANIFEST, POLICIES, read_finished
+from experiments.dataset import GAITS, MANIFEST, POLICIES, read_finished
 from experiments.files import digest, locked, read_json, write_json, write_text, write_with
 from experiments.fit_learned import fit_learned
+from experiments.harvest import find_policies
 from experiments.pose_charts import pictures
 from experiments.pose_config import CAMERAS, PoseConfig
 from experiments.pose_files import (
@@ -33,7 +34,7 @@ from experiments.pose_files import (
 from experiments.pose_frames import LOOKS
 from experiments.pose_images import judge_dataset, judge_frames
 from experiments.pose_tracks import Tracks, record_tracks
-from experiments.run import cores, find_runs, provenance
+from experiments.run import cores, provenance
 from vision.error_fit import fit_error_model
 from vision.error_model import load_error_model
 from vision.error_simulator import ErrorSimulator
@@ -47,10 +48,18 @@ Watch = Callable[[str, int, int, str], None]
 """Called with the stage, how much of it is done, how much there is, and a note."""
 
 
-def policies_of(config: PoseConfig, figure: str) -> list[Path]:
-    """Directories of the runs that act."""
-    given = [Path(policy) for policy in config.rollouts.policies] or [POLICIES / figure]
-    return [run.directory for run in find_runs(given)]
+def judges(config: PoseConfig, figure: str) -> list[Path]:
+    """Directories of the runs that an estimator is judged on."""
+    return [run.directory for run in find_policies(figure, _paths(config.rollouts.policies) or [POLICIES / figure])]
+
+
+def teachers(config: PoseConfig, figure: str) -> list[Path]:
+    """Directories of the runs that the learned state estimator learns from."""
+    return [run.directory for run in find_policies(figure, _paths(config.learned.policies) or [GAITS / figure])]
+
+
+def _paths(names: Sequence[str]) -> list[Path]:
+    return [Path(name) for name in names]
 
 
 def fit_pose(config: PoseConfig, dataset: Path, directory: Path, watch: Watch | None = None) -> None:
@@ -62,7 +71,8 @@ def fit_pose(config: PoseConfig, dataset: Path, directory: Path, watch: Watch | 
     """
     made = read_finished(dataset)
     figure = made.figure
-    policies_of(config, figure)
+    judges(config, figure)
+    teachers(config, figure)
     if (directory / CONFIG).exists():
         if differing := differences(read_pose_config(directory), config):
             raise ValueError(
@@ -132,7 +142,7 @@ def _estimator(config: PoseConfig, dataset: Path, figure: str, directory: Path, 
 
 
 def _images(config: PoseConfig, dataset: Path, figure: str, directory: Path, watch: Watch | None) -> None:
-    rollouts, policies, keypoints = config.rollouts, policies_of(config, figure), keypoints_of(figure)
+    rollouts, policies, keypoints = config.rollouts, judges(config, figure), keypoints_of(figure)
     runtime = PoseRuntime(directory / ESTIMATOR, cores())
     wanted = [BLENDER, *(place(camera, look) for camera in CAMERAS for look in LOOKS)]
     for done, where in enumerate(wanted):
@@ -162,11 +172,11 @@ def _tracks(config: PoseConfig, figure: str, camera: str, directory: Path, watch
     if not tracks_file(directory, camera).exists():
         tell = (lambda done, total: watch(stage, done, total, "")) if watch is not None else None
         if tell is not None:
-            tell(0, len(policies_of(config, figure)))
+            tell(0, len(judges(config, figure)))
         with _stage(directory, f"tracks-{camera}"):
             tracks = record_tracks(
                 figure,
-                policies_of(config, figure),
+                judges(config, figure),
                 camera,
                 directory / ESTIMATOR,
                 rollouts.episodes,
@@ -199,6 +209,6 @@ def _learned(config: PoseConfig, figure: str, camera: str, directory: Path, watc
             config.network.input_size,
             file,
             lambda count, seed: ErrorSimulator(model, count, seed),
-            policies_of(config, figure),
+            teachers(config, figure),
             tell,
         )

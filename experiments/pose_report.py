@@ -5,6 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from experiments.files import read_json, read_json_lines, write_json, write_text
+from experiments.fit_pose import teachers
 from experiments.pages import TEMPLATES
 from experiments.plots import save
 from experiments.pose_charts import agreement_chart, episode_chart, error_chart
@@ -79,6 +80,7 @@ def write_pose_report(directory: Path) -> Path:
     wanted = goals(images, states, ESTIMATOR)
     context = {
         "figure": figure,
+        "teachers": len(teachers(config, figure)),
         "model": config.network.model,
         "size": size,
         "count": f"{facts['images']:,}",

@@ -34,6 +34,10 @@ DRAWS = (
 """Wide and even around the source, so that an estimator holds where masses shift; other parameters by less."""
 HORIZON = 500
 """Steps of an episode at most, as the policies were trained."""
+FACTORS = (0.5, 1.5)
+"""On a policy's actions: weaker and stronger hops than its own."""
+CHANGES = 1 / 100
+"""Probability for a step that another policy takes over."""
 MAX_CORRELATION = 0.95
 """Of the noise on the actions from one step to the next."""
 
@@ -133,10 +137,11 @@ def view_of(figure: str, camera: str, size: int) -> View:
 def roll_out(
     figure: str, policies: Sequence[Path], camera: str, size: int, num_envs: int, steps: int, seed: int
 ) -> tuple[Rollouts, View]:
-    """Let ``policies`` act in turns, one in each simulation, with noise of another strength in each.
+    """Let ``policies`` act so that there are more gaits than policies, for estimators that meet others later.
 
-    Every fourth simulation's policy acts without noise. The others' actions get normal noise whose deviation is drawn
-    between 0 and 1, half of the motors' range, and whose correlation from step to step is drawn as well.
+    Every fourth simulation keeps to one policy as it is. In the others the policy changes now and then, its actions are
+    scaled by a factor, and they get normal noise; the factor, the noise's deviation (from 0 to 1, half of the motors'
+    range) and its correlation from step to step are drawn for each simulation.
 
     Raises:
         ValueError: no run, one without a checkpoint or of another figure, or an unknown camera.
@@ -149,13 +154,16 @@ def roll_out(
     )
     filmed = Filmed(simulation.model, keypoints_of(figure), camera, size)
     bodies = [simulation.model.body(i).name for i in range(simulation.model.nbody)]
-    deviation = np.where(np.arange(num_envs) % 4 == 0, 0.0, rng.uniform(0, 1, num_envs))[:, None]
+    plain = np.arange(num_envs) % 4 == 0
+    deviation = np.where(plain, 0.0, rng.uniform(0, 1, num_envs))[:, None]
+    factor = np.where(plain, 1.0, rng.uniform(*FACTORS, num_envs))[:, None]
     correlation = rng.uniform(0, MAX_CORRELATION, num_envs)[:, None]
     memories: list[Any] = [None] * len(agents)
     observations: Any = simulation.reset()
     low, high = simulation.model.actuator_ctrlrange.T
     starts, noise = np.ones(num_envs, bool), np.zeros((num_envs, len(low)))
     actions = np.zeros_like(noise)
+    acting = (np.arange(num_envs) // 4) % len(agents)
     frames: list[tuple[Array, ...]] = []
     for _ in range(steps):
         masses = np.tile(simulation.model.body_mass, (num_envs, 1))
@@ -163,13 +171,13 @@ def roll_out(
             masses[:, body] = simulation.parameters.get(f"{name}_mass", masses[:, body])
         seen = filmed(simulation.states()[:, : simulation.model.nq], masses)
         frames.append((seen, np.where(starts[:, None], 0.0, actions), observations.copy(), starts))
+        change = ~plain & (rng.random(num_envs) < CHANGES)
+        acting = np.where(change, rng.integers(len(agents), size=num_envs), acting)
         for i, agent in enumerate(agents):
-            own = slice(i, None, len(agents))
-            actions[own], memories[i] = agent.predict(
-                observations[own], memories[i], episode_start=starts[own], deterministic=True
-            )
+            found, memories[i] = agent.predict(observations, memories[i], episode_start=starts, deterministic=True)
+            actions[acting == i] = found[acting == i]
         noise = correlation * noise + np.sqrt(1 - correlation**2) * rng.standard_normal(noise.shape)
-        actions = np.clip(actions + deviation * noise, low, high)
+        actions = np.clip(factor * actions + deviation * noise, low, high)
         observations, _, starts, _ = simulation.step(actions)
     simulation.close()
     return Rollouts(*(np.array(column) for column in zip(*frames, strict=True))), filmed.view
