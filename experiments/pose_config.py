@@ -45,7 +45,7 @@ class LearnedConfig:
     __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012  # read by pydantic, never written
 
     policies: tuple[str, ...] = ()
-    """Run directories, or folders of them, of those who act in the simulations; empty for gaits that ship with simgap."""
+    """Run directories, or folders of them, that act in its simulations; empty for the gaits that ship with simgap."""
     frames: int = 384_000
     """Simulated frames to learn from."""
     epochs: int = 16

@@ -1,0 +1,49 @@
+"""The estimators that ship with simgap do what their card says."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from experiments.dataset import POLICIES
+from experiments.pose_config import CAMERAS
+from experiments.pose_files import ESTIMATOR, error_file, learned_file, read_pose_config
+from experiments.pose_images import judge_dataset, judge_frames
+from experiments.rollouts import view_of
+from vision.error_model import load_error_model
+from vision.error_simulator import ErrorSimulator
+from vision.estimators import make_estimator
+from vision.keypoints import keypoints_of
+from vision.runtime import PoseRuntime
+
+RESULTS = Path(__file__).parents[2] / "results"
+SHIPPED = RESULTS / "pretrained" / "pose" / "hopper"
+KEYPOINTS = keypoints_of("hopper")
+
+
+@pytest.fixture(scope="module")
+def runtime() -> PoseRuntime:
+    return PoseRuntime(SHIPPED / ESTIMATOR)
+
+
+def test_it_finds_keypoints_in_blenders_pictures(runtime: PoseRuntime) -> None:
+    judged, _ = judge_dataset(runtime, RESULTS / "synth-hopper" / "sample", "test")
+    assert judged.measure(KEYPOINTS).overall.median < 0.8  # px
+
+
+@pytest.mark.parametrize("camera", CAMERAS)
+def test_it_finds_keypoints_in_mujocos_frames(runtime: PoseRuntime, camera: str) -> None:
+    judged, _ = judge_frames(runtime, "hopper", [POLICIES / "hopper"], camera, 24, seed=7, look="gymnasium")
+    assert judged.measure(KEYPOINTS).overall.median < 0.8
+
+
+@pytest.mark.parametrize("camera", CAMERAS)
+def test_what_follows_it_loads_and_answers(camera: str) -> None:
+    view = view_of("hopper", camera, read_pose_config(SHIPPED).network.input_size)
+    estimator = make_estimator("learned", view, 3, learned_file(SHIPPED, camera))
+    simulator = ErrorSimulator(load_error_model(error_file(SHIPPED, camera)), 3, seed=0)
+    standing = np.array([[112.0, 60.0], [112.0, 97.0], [112.0, 139.0], [112.0, 186.0], [136.0, 186.0]])
+    seen, confidences = simulator.update(np.tile(standing, (3, 1, 1)))
+    assert np.abs(seen - standing).max() < 20
+    found = estimator.update(seen, confidences, np.zeros((3, 3)))
+    np.testing.assert_allclose(found[:, 1:5], 0, atol=0.2)  # the reference pose, nearly
