@@ -46,7 +46,7 @@ class LearnedConfig:
 
     policies: tuple[str, ...] = ()
     """Run directories, or folders of them, that act in its simulations; empty for the gaits that ship with simgap."""
-    frames: int = 384_000
+    frames: int = 1_200_000
     """Simulated frames to learn from."""
     epochs: int = 16
     """Passes over them, each with errors of its own."""
