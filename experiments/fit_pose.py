@@ -35,10 +35,11 @@ from experiments.pose_frames import LOOKS
 from experiments.pose_images import judge_dataset, judge_frames
 from experiments.pose_tracks import Tracks, record_tracks
 from experiments.run import cores, provenance
+from synth_data.sample import SPLITS
 from vision.error_fit import fit_error_model
 from vision.error_model import load_error_model
 from vision.error_simulator import ErrorSimulator
-from vision.keypoints import keypoints_of
+from vision.keypoints import Keypoints, keypoints_of
 from vision.runtime import PoseRuntime
 
 SHEET = 5
@@ -71,6 +72,7 @@ def fit_pose(config: PoseConfig, dataset: Path, directory: Path, watch: Watch | 
     """
     made = read_finished(dataset)
     figure = made.figure
+    _check_keypoints(dataset, keypoints_of(figure))
     judges(config, figure)
     teachers(config, figure)
     if (directory / CONFIG).exists():
@@ -104,6 +106,15 @@ def fit_pose(config: PoseConfig, dataset: Path, directory: Path, watch: Watch | 
                 _learned(config, figure, camera, directory, watch)
     except BlockingIOError:
         raise ValueError(f"{directory}: another process is working in it") from None
+
+
+def _check_keypoints(dataset: Path, keypoints: Keypoints) -> None:
+    """Raise ValueError unless the dataset's labels are these keypoints, in this order."""
+    for split in SPLITS:
+        file = dataset / "annotations" / f"{split}.json"
+        names = read_json(file)["categories"][0]["keypoints"]
+        if tuple(names) != keypoints.names:
+            raise ValueError(f"{file}: keypoints {', '.join(names)}; accepted: {', '.join(keypoints.names)}")
 
 
 @contextmanager

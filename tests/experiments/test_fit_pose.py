@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from experiments.dataset import POLICIES
+from experiments.files import digest
 from experiments.fit_pose import fit_pose
 from experiments.pose_config import LearnedConfig, PoseConfig, RolloutConfig
 from experiments.pose_files import images_file, learned_file, read_pose_config
@@ -79,6 +80,19 @@ def test_damaged_and_unfinished_datasets_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="not a dataset"):
         fit_pose(TINY, tmp_path, tmp_path / "new")
     assert not (tmp_path / "new").exists()
+
+
+def test_other_keypoints_or_another_order_are_refused(tmp_path: Path) -> None:
+    copy = shutil.copytree(SAMPLE, tmp_path / "copy")
+    file = copy / "annotations" / "val.json"
+    labels = json.loads(file.read_text())
+    labels["categories"][0]["keypoints"].reverse()
+    file.write_text(json.dumps(labels))
+    manifest, name = copy / "manifest.sha256", "annotations/val.json"
+    lines = [line for line in manifest.read_text().splitlines() if not line.endswith(name)]
+    manifest.write_text("\n".join([*lines, f"{digest(file)}  {name}"]) + "\n")
+    with pytest.raises(ValueError, match=r"keypoints foot_tip, ankle, .*; accepted: torso_top, waist, knee"):
+        fit_pose(TINY, copy, tmp_path / "new")
 
 
 def test_a_directory_of_something_else_is_left_alone(tmp_path: Path) -> None:

@@ -37,6 +37,12 @@ def test_it_finds_keypoints_in_mujocos_frames(runtime: PoseRuntime, camera: str)
     assert judged.measure(KEYPOINTS).overall.median < 0.8
 
 
+@pytest.mark.parametrize("shade", [0, 128, 255])
+def test_nothing_is_seen_in_a_picture_with_nothing_in_it(runtime: PoseRuntime, shade: int) -> None:
+    _, confidences = runtime(np.full((1, runtime.size, runtime.size, 3), shade, np.uint8))
+    assert not confidences.any()
+
+
 @pytest.mark.parametrize("camera", CAMERAS)
 def test_what_follows_it_loads_and_answers(camera: str) -> None:
     view = view_of("hopper", camera, read_pose_config(SHIPPED).network.input_size)

@@ -22,14 +22,26 @@ class Answers(torch.nn.Module):
         return torch.stack((mean[:, :2], mean[:, 1:]), dim=1), mean[:, :2] / mean[:, :2]
 
 
+class Faint(Answers):
+    """The first keypoint is not sure enough."""
+
+    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        points, scores = Answers.forward(self, images)
+        return points, torch.stack((scores[:, 0] * 0.39, scores[:, 1] * 0.41), dim=1)
+
+
 @pytest.fixture
 def estimator(tmp_path: Path) -> Path:
-    file = tmp_path / "e.onnx"
+    _export(Answers(), tmp_path / "e.onnx")
+    return tmp_path / "e.onnx"
+
+
+def _export(network: torch.nn.Module, file: Path) -> None:
     outputs = ["keypoints", "scores"]
     axes = {name: {0: "n"} for name in ("images", "keypoints", "scores")}
     images = torch.zeros((2, 32, 32, 3), dtype=torch.uint8)
     torch.onnx.export(
-        Answers(),
+        network,
         (images,),
         str(file),
         input_names=["images"],
@@ -38,7 +50,6 @@ def estimator(tmp_path: Path) -> Path:
         opset_version=17,
         dynamo=False,
     )
-    return file
 
 
 def test_pictures_of_any_number_are_answered(estimator: Path) -> None:
@@ -48,6 +59,13 @@ def test_pictures_of_any_number_are_answered(estimator: Path) -> None:
         points, scores = runtime(images)
         np.testing.assert_allclose(points, np.tile([[10, 20], [20, 30]], (count, 1, 1)), rtol=1e-5)
         np.testing.assert_allclose(scores, 1.0)
+
+
+def test_a_faint_keypoint_is_flagged_as_not_seen(tmp_path: Path) -> None:
+    images = np.full((1, 32, 32, 3), 9, np.uint8)
+    _export(Faint(), tmp_path / "faint.onnx")
+    _, scores = PoseRuntime(tmp_path / "faint.onnx")(images)
+    np.testing.assert_allclose(scores, [[0.0, 0.41]], rtol=1e-5)
 
 
 def test_nan_is_an_error(estimator: Path) -> None:
