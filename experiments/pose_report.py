@@ -90,7 +90,7 @@ def write_pose_report(directory: Path) -> Path:
         "estimators": ESTIMATORS,
         "estimator": ESTIMATOR,
         "goals": wanted,
-        "causes": causes(wanted, states, noise),
+        "causes": causes(wanted, images, noise),
         "overall": list(keypoint_rows(judged, {where: images[where] for where in (BLENDER, *CAMERAS)}, keypoints)),
         "single": [single_row(name_of(where), images[where]) for where in (BLENDER, *CAMERAS)],
         "episodes": {camera: len(seen.lengths) for camera, seen in tracks.items()},

@@ -9,8 +9,8 @@ import openvino
 PRECISIONS = {"float32": "f32", "bfloat16": "bf16"}
 
 FAINT = 0.4
-"""Confidence below which a keypoint counts as not seen. The shipped estimator's is 0.14 to 0.33 in plain pictures and on
-an empty floor, and 0.50 or more for every keypoint of its dataset's test images, hidden ones too."""
+"""Confidence below which a keypoint counts as not seen. The shipped estimator's is 0.14 to 0.33 in plain pictures and
+on an empty floor, and 0.50 or more for every keypoint of its dataset's test images, hidden ones too."""
 
 
 class PoseRuntime:
