@@ -87,7 +87,7 @@ def noise_rows(real: Mapping[str, StateMetrics], white: Mapping[str, Mapping[flo
 
 
 def _noise_row(errors: str, estimator: str, metrics: StateMetrics) -> Row:
-    digits = {"angles": 2, "rates": 2, "vx": 2, "vz": 2, "height": 1}
+    digits = {"angles": 2, "rates": 3, "vx": 2, "vz": 2, "height": 1}
     values = {key: f"{value:.{digits[key]}f}" for key, value in summary(metrics).items()}
     return {"errors": errors, "estimator": estimator, **values}
 
