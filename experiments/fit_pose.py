@@ -200,7 +200,13 @@ def _tracks(config: PoseConfig, figure: str, camera: str, directory: Path, watch
     if not error_file(directory, camera).exists():
         with _stage(directory, f"error-{camera}"):
             fitted, _ = Tracks.load(tracks_file(directory, camera)).halves()
-            fit_error_model(fitted.triples()).save(error_file(directory, camera))
+            try:
+                fit_error_model(fitted.triples()).save(error_file(directory, camera))
+            except ValueError as error:
+                raise RuntimeError(
+                    f"{directory}: through the camera {camera} the estimator sees too little of the figure "
+                    f"for a model of its errors ({error}); train it for longer"
+                ) from None
 
 
 def _learned(config: PoseConfig, figure: str, camera: str, directory: Path, watch: Watch | None) -> None:

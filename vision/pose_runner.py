@@ -54,7 +54,7 @@ def runner_config(
             "logger": {"type": "LoggerHook", "interval": 50},
         },
         "visualizer": {"type": "Visualizer", "vis_backends": [{"type": "TensorboardVisBackend"}]},
-        "env_cfg": {"mp_cfg": {"mp_start_method": "fork", "opencv_num_threads": 0}},
+        "env_cfg": {"mp_cfg": {"opencv_num_threads": 0}},
         "randomness": {"seed": config.seed},
         "log_level": "ERROR",
     }
@@ -67,6 +67,8 @@ def _loader(
     return {
         "batch_size": config.batch_size,
         "num_workers": 1,
+        # Forked, it would share the locks of threads that are not there: OpenVINO's, OpenGL's.
+        "multiprocessing_context": "spawn",
         "persistent_workers": True,
         "drop_last": training,
         "sampler": {"type": "DefaultSampler", "shuffle": training},
