@@ -103,7 +103,8 @@ def fit_pose(config: PoseConfig, dataset: Path, directory: Path, watch: Watch | 
             _images(config, dataset, figure, directory, watch)
             for camera in CAMERAS:
                 _tracks(config, figure, camera, directory, watch)
-                _learned(config, figure, camera, directory, watch)
+                if _error_model(camera, directory):
+                    _learned(config, figure, camera, directory, watch)
     except BlockingIOError:
         raise ValueError(f"{directory}: another process is working in it") from None
 
@@ -197,16 +198,18 @@ def _tracks(config: PoseConfig, figure: str, camera: str, directory: Path, watch
                 tell,
             )
             tracks.save(tracks_file(directory, camera))
+
+
+def _error_model(camera: str, directory: Path) -> bool:
+    """Whether there is one now: an estimator that hardly sees the figure has none, and the report says so."""
     if not error_file(directory, camera).exists():
         with _stage(directory, f"error-{camera}"):
             fitted, _ = Tracks.load(tracks_file(directory, camera)).halves()
             try:
                 fit_error_model(fitted.triples()).save(error_file(directory, camera))
-            except ValueError as error:
-                raise RuntimeError(
-                    f"{directory}: through the camera {camera} the estimator sees too little of the figure "
-                    f"for a model of its errors ({error}); train it for longer"
-                ) from None
+            except ValueError:
+                return False
+    return True
 
 
 def _learned(config: PoseConfig, figure: str, camera: str, directory: Path, watch: Watch | None) -> None:

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from experiments.config import parse_config
 from experiments.files import read_yaml
-from experiments.pose_config import PoseConfig
+from experiments.pose_config import CAMERAS, PoseConfig
 
 CONFIG, PROVENANCE, STAGES, ESTIMATOR, LOCK = "config.yaml", "provenance.json", "stages.json", "estimator.onnx", ".lock"
 REPORT, VALIDATION = "report", "validation.jsonl"
@@ -52,6 +52,11 @@ def error_file(directory: Path, camera: str) -> Path:
 def learned_file(directory: Path, camera: str) -> Path:
     """The learned state estimator."""
     return directory / f"learned-{camera}.safetensors"
+
+
+def reconstructed(directory: Path) -> list[str]:
+    """Cameras through which the estimator sees enough of the figure for a state estimator to be learned."""
+    return [camera for camera in CAMERAS if learned_file(directory, camera).exists()]
 
 
 def read_pose_config(directory: Path) -> PoseConfig:

@@ -1,5 +1,6 @@
 """The numbers of a report on an estimator: errors in pixels, degrees and the observation's units, and the goals."""
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -135,19 +136,23 @@ def goals(images: dict[str, KeypointMetrics], states: dict[str, dict[str, StateM
 
     Args:
         images: errors on Blender's test images and on each camera's frames.
-        states: errors of each camera's state estimators.
+        states: errors of the state estimators, of each camera that has them.
         estimator: the one that the goals are judged by.
     """
     blender = images[BLENDER].overall.median
 
     def goal(text: str, sign: str, limit: float, unit: str, digits: int, value: Callable[[str], float]) -> Goal:
-        found = {camera: value(camera) for camera in CAMERAS}
+        found = {camera: value(camera) for camera in CAMERAS}  # NaN where there is no state
         met = {camera: bool(v <= limit if sign == "≤" else v >= limit) for camera, v in found.items()}
         return Goal(
-            text, f"{sign} {limit:g}{unit}", {camera: f"{v:.{digits}f}{unit}" for camera, v in found.items()}, met
+            text,
+            f"{sign} {limit:g}{unit}",
+            {camera: f"{v:.{digits}f}{unit}" if np.isfinite(v) else "no state" for camera, v in found.items()},
+            met,
         )
 
-    state = {camera: summary(states[camera][estimator]) for camera in CAMERAS}
+    state: dict[str, dict[str, float]] = {camera: defaultdict(lambda: float("nan")) for camera in CAMERAS}
+    state |= {camera: summary(metrics[estimator]) for camera, metrics in states.items()}
     return [
         goal("keypoint error, median", "≤", 0.5, " px", 2, lambda c: images[c].overall.median),
         goal("keypoint error, 95th percentile", "≤", 1.5, " px", 2, lambda c: images[c].overall.p95),
@@ -179,6 +184,11 @@ def causes(
             if not goal.met[camera]:
                 plain = getattr(images[place(camera, plainest)].overall, measure)
                 found.append(f"{camera}, {goal.text}: {goal.reached[camera]}, and {plain:.2f} px over a {plainest}.")
+        if camera not in white:
+            found.append(
+                f"{camera}: the estimator sees too little of the figure for a model of its errors and a state."
+            )
+            continue
         perfect = summary(white[camera]["learned"][0.0])
         for goal, key in zip(wanted[3:], ("angles", "rates", "vx", "vz", "height"), strict=True):
             if not goal.met[camera]:

@@ -18,6 +18,7 @@ from experiments.pose_files import (
     VALIDATION,
     images_file,
     read_pose_config,
+    reconstructed,
 )
 from experiments.pose_findings import (
     agreement,
@@ -64,7 +65,7 @@ def write_pose_report(directory: Path) -> Path:
     judged = read_images(directory)
     images = {where: found.measure(keypoints) for where, found in judged.items()}
     save(error_chart({name_of(where): judged[where].errors() for where in (BLENDER, *CAMERAS)}), charts / "errors.png")
-    tracks = {camera: held_out(directory, camera) for camera in CAMERAS}
+    tracks = {camera: held_out(directory, camera) for camera in reconstructed(directory)}
     states, noise, agreements = {}, {}, {}
     for camera, seen in tracks.items():
         found = estimates(directory, figure, camera, size)
@@ -74,8 +75,10 @@ def write_pose_report(directory: Path) -> Path:
         part = seen.parts[list(seen.policy).index(SHOWN) if SHOWN in seen.policy else 0]
         drawn = {name: values[part] for name, values in found.items()}
         save(episode_chart(seen.observations[part], drawn, DT), charts / f"episode-{camera}.png", dpi=110)
+    for camera in CAMERAS:
         shutil.copyfile(images_file(directory, camera).with_suffix(".jpg"), report / f"pictures-{camera}.jpg")
-    save(agreement_chart(agreements, keypoints), charts / "agreement.png")
+    if agreements:
+        save(agreement_chart(agreements, keypoints), charts / "agreement.png")
 
     wanted = goals(images, states, ESTIMATOR)
     context = {
@@ -87,6 +90,7 @@ def write_pose_report(directory: Path) -> Path:
         "keypoints": list(keypoints.names),
         "angles": ["torso", *(f"{keypoints.names[joint]} angle" for joint, _ in keypoints.skeleton[1:])],
         "cameras": CAMERAS,
+        "reconstructed": list(tracks),
         "estimators": ESTIMATORS,
         "estimator": ESTIMATOR,
         "goals": wanted,
@@ -97,7 +101,7 @@ def write_pose_report(directory: Path) -> Path:
         "frames": {camera: int(seen.lengths.sum()) for camera, seen in tracks.items()},
         "states": {camera: state_rows(states[camera], seen.observations) for camera, seen in tracks.items()},
         "looks": [errors_row(name_of(where), metrics.overall) for where, metrics in images.items()],
-        "noise": {camera: noise_rows(states[camera], noise[camera]) for camera in CAMERAS},
+        "noise": {camera: noise_rows(states[camera], noise[camera]) for camera in tracks},
         "validation": read_json_lines(directory / "training" / VALIDATION),
         "stages": stage_rows(read_json(directory / STAGES)),
         "facts": facts,
@@ -105,7 +109,7 @@ def write_pose_report(directory: Path) -> Path:
     numbers = {
         "goals": [asdict(goal) for goal in wanted],
         "images": {where: metrics.to_dict() for where, metrics in images.items()},
-        "states": {camera: {name: m.to_dict() for name, m in states[camera].items()} for camera in CAMERAS},
+        "states": {camera: {name: m.to_dict() for name, m in states[camera].items()} for camera in tracks},
         "error_model": agreements,
     }
     write_json(report / "metrics.json", numbers)

@@ -11,11 +11,12 @@ import pytest
 from experiments.dataset import POLICIES
 from experiments.files import digest
 from experiments.fit_pose import fit_pose
-from experiments.pose_config import LearnedConfig, PoseConfig, RolloutConfig
-from experiments.pose_files import images_file, learned_file, read_pose_config
+from experiments.pose_config import CAMERAS, LearnedConfig, PoseConfig, RolloutConfig
+from experiments.pose_files import error_file, images_file, learned_file, read_pose_config, tracks_file
 from experiments.pose_findings import held_out, reconstruct
 from experiments.pose_images import Judged
 from experiments.pose_report import write_pose_report
+from experiments.pose_tracks import Tracks
 from experiments.rollouts import view_of
 from vision.estimators import make_estimator
 from vision.keypoints import keypoints_of
@@ -166,3 +167,23 @@ def test_the_report_prints_each_goal_for_each_camera(made: tuple[Path, list[str]
         assert (readme.parent / "figures" / f"{picture}.png").read_bytes()[:4] == b"\x89PNG"
         assert f"figures/{picture}.png" in text
     assert (readme.parent / "pictures-rail.jpg").read_bytes()[:2] == b"\xff\xd8"
+
+
+def test_an_estimator_that_sees_too_little_is_reported_without_a_state(
+    made: tuple[Path, list[str]], tmp_path: Path
+) -> None:
+    copy = shutil.copytree(made[0], tmp_path / "copy", ignore=shutil.ignore_patterns("training", "report"))
+    shutil.copytree(made[0] / "training", copy / "training", ignore=shutil.ignore_patterns("*.pth", "2*"))
+    for camera in CAMERAS:
+        error_file(copy, camera).unlink()
+        learned_file(copy, camera).unlink()
+        tracks = Tracks.load(tracks_file(copy, camera))
+        replace(tracks, confidences=0 * tracks.confidences, predicted=tracks.predicted[::-1]).save(
+            tracks_file(copy, camera)
+        )
+    fit_pose(TINY, SAMPLE, copy)
+    text = write_pose_report(copy).read_text()
+    assert "- rail: the estimator sees too little of the figure for a model of its errors and a state." in text
+    assert "| velocity x, RMSE | ≤ 0.15 m/s | no state **missed** | no state **missed** |" in text
+    assert "## State" not in text
+    assert "## Keypoints" in text
