@@ -73,6 +73,7 @@ def fit_pose(config: PoseConfig, dataset: Path, directory: Path, watch: Watch | 
     made = read_finished(dataset)
     figure = made.figure
     _check_keypoints(dataset, keypoints_of(figure))
+    _check_start(config)
     judges(config, figure)
     teachers(config, figure)
     if (directory / CONFIG).exists():
@@ -107,6 +108,18 @@ def fit_pose(config: PoseConfig, dataset: Path, directory: Path, watch: Watch | 
                     _learned(config, figure, camera, directory, watch)
     except BlockingIOError:
         raise ValueError(f"{directory}: another process is working in it") from None
+
+
+def _check_start(config: PoseConfig) -> None:
+    """Refuse a device or weights that are not there before anything is written."""
+    import torch  # takes seconds to load
+
+    if config.network.device == "cuda" and not torch.cuda.is_available():
+        raise ValueError("device is 'cuda', but torch sees no CUDA device; accepted here: cpu")
+    if config.network.weights:
+        from vision.weights import read_tensors
+
+        read_tensors(Path(config.network.weights))
 
 
 def _check_keypoints(dataset: Path, keypoints: Keypoints) -> None:

@@ -267,7 +267,8 @@ def _last_checkpoint(directory: Path) -> Path | None:
 
 def best(config: FitConfig, keypoints: Keypoints, directory: Path) -> torch.nn.Module:
     """The network with the smallest median error on validation."""
-    (file,) = directory.glob("best_median_epoch_*.pth")
+    # A process that was killed may leave an older one beside it.
+    file = max(directory.glob("best_median_epoch_*.pth"), key=lambda path: path.stat().st_mtime_ns)
     model = build(config, keypoints)
     model.load_state_dict(read_tensors(file))
     return model

@@ -50,7 +50,13 @@ def runner_config(
         "param_scheduler": SCHEDULES[config.schedule](config),
         "default_hooks": {
             # Two: MMEngine removes the oldest before it writes the next.
-            "checkpoint": {"type": "CheckpointHook", "save_best": "median", "rule": "less", "max_keep_ckpts": 2},
+            "checkpoint": {
+                "type": "CheckpointHook",
+                "interval": 1,
+                "save_best": "median",
+                "rule": "less",
+                "max_keep_ckpts": 2,
+            },
             "logger": {"type": "LoggerHook", "interval": 50},
         },
         "visualizer": {"type": "Visualizer", "vis_backends": [{"type": "TensorboardVisBackend"}]},

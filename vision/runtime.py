@@ -1,5 +1,6 @@
 """Running an exported keypoint estimator: pixels in, keypoints out, on the CPU with as many threads as are given."""
 
+from collections import deque
 from pathlib import Path
 from typing import Any
 
@@ -45,11 +46,10 @@ class PoseRuntime:
             "INFERENCE_NUM_THREADS": threads,
             "INFERENCE_PRECISION_HINT": PRECISIONS[precision],
         }
-        self._threads = threads
         # Many images: each core works on parts of its own. Fewer images than cores: all cores work on all of them.
         parallel = core.compile_model(model, "CPU", {**settings, "NUM_STREAMS": threads})
-        self._queue = openvino.AsyncInferQueue(parallel, threads)
-        self._whole = core.compile_model(model, "CPU", settings).create_infer_request() if threads > 1 else None
+        self._requests = [parallel.create_infer_request() for _ in range(threads)]
+        self._whole = core.compile_model(model, "CPU", settings).create_infer_request()
 
     def __call__(self, images: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
         """Pixels ``(n, k, 2)`` and confidences ``(n, k)`` from 0 to 1 of RGB images ``(n, size, size, 3)``.
@@ -74,17 +74,21 @@ class PoseRuntime:
         count = len(images)
         points, scores = np.empty((count, self.keypoints, 2)), np.empty((count, self.keypoints))
 
-        def keep(request: Any, start: int) -> None:
+        def keep(request: openvino.InferRequest, start: int) -> None:
+            request.wait()
             for array, output in zip((points, scores), request.output_tensors, strict=True):
                 array[start : start + len(output.data)] = output.data
 
-        if self._whole is not None and count < self._threads:
-            self._whole.infer({0: images})
-            keep(self._whole, 0)
-            return points, scores
-        self._queue.set_callback(keep)
-        part = max(1, min(PART, -(-count // self._threads)))
-        for start in range(0, count, part):
-            self._queue.start_async({0: images[start : start + part]}, start)
-        self._queue.wait_all()
+        few = count < len(self._requests)
+        requests = [self._whole] if few else self._requests
+        part = count if few else max(1, min(PART, -(-count // len(requests))))
+        running: deque[tuple[openvino.InferRequest, int]] = deque()
+        for number, start in enumerate(range(0, count, part)):
+            if len(running) == len(requests):
+                keep(*running.popleft())
+            request = requests[number % len(requests)]
+            request.start_async({0: images[start : start + part]})
+            running.append((request, start))
+        for request, start in running:
+            keep(request, start)
         return points, scores

@@ -108,10 +108,16 @@ def test_a_training_learns_resumes_and_keeps_the_best(tmp_path: Path) -> None:
     assert all(row[2] > 0 for row in seen)
     rows = [json.loads(line) for line in (tmp_path / "validation.jsonl").read_text().splitlines()]
     assert [row["epoch"] for row in rows] == [1, 2]
+    assert sorted(file.name for file in tmp_path.glob("epoch_*.pth")) == ["epoch_1.pth", "epoch_2.pth"]
     best(TINY, KEYPOINTS, tmp_path)
     again = train(TINY, SAMPLE, KEYPOINTS, "hopper", tmp_path, 1).state_dict()  # is done already
     assert all(torch.equal(again[name], value) for name, value in read_tensors(tmp_path / "epoch_2.pth").items())
     assert list(tmp_path.glob("*/vis_data/events.out.tfevents.*"))
+
+    seen.clear()
+    (tmp_path / "epoch_2.pth").unlink()  # as if it had been killed in the second epoch
+    train(TINY, SAMPLE, KEYPOINTS, "hopper", tmp_path, 1, lambda *row: seen.append(row))
+    assert [row[0] for row in seen] == [4, 5, 6]
 
     seen.clear()
     longer = replace(TINY, epochs=3)
