@@ -1,5 +1,6 @@
 """Running an exported keypoint estimator: pixels in, keypoints out, on the CPU with as many threads as are given."""
 
+import functools
 from collections import deque
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ class PoseRuntime:
             raise ValueError(f"unknown precision {precision!r}; accepted: {', '.join(PRECISIONS)}")
         if threads < 1:
             raise ValueError(f"threads is {threads}; it must be 1 or more")
-        core = openvino.Core()
+        core = _core()
         try:
             model = core.read_model(str(file))
         except RuntimeError:
@@ -92,3 +93,10 @@ class PoseRuntime:
         for request, start in running:
             keep(request, start)
         return points, scores
+
+
+@functools.cache
+def _core() -> openvino.Core:
+    """The process's one Core: each gives the thread a signal stack, and when several are deleted in another order than
+    the reverse of their making, the thread is left with one that was freed: the next Ctrl-C is a segmentation fault."""
+    return openvino.Core()

@@ -1,5 +1,7 @@
 """What the runtime refuses; agreement with torch is tested in test_mmpose.py."""
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -99,3 +101,19 @@ def test_impossible_settings_are_refused(estimator: Path) -> None:
         PoseRuntime(estimator, precision="int8")
     with pytest.raises(ValueError, match="threads is 0; it must be 1 or more"):
         PoseRuntime(estimator, threads=0)
+
+
+def test_a_signal_after_several_runtimes_reaches_its_handler(estimator: Path) -> None:
+    """OpenVINO leaves a freed signal stack behind when Cores go in the order of their making."""
+    script = (
+        "import os, signal, sys\n"
+        "from pathlib import Path\n"
+        "from vision.runtime import PoseRuntime\n"
+        "first, second = (PoseRuntime(Path(sys.argv[1])) for _ in range(2))\n"
+        "del first\n"
+        "del second\n"
+        "signal.signal(signal.SIGINT, lambda *_: print('handled'))\n"
+        "os.kill(os.getpid(), signal.SIGINT)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script, str(estimator)], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "handled\n")
