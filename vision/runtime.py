@@ -11,7 +11,7 @@ import openvino
 
 PRECISIONS = {"float32": "f32", "bfloat16": "bf16"}
 
-PART = 8
+PART = 4
 """Images that a core works on at a time at most: more do not fit its caches."""
 FAINT = 0.4
 """Confidence below which a keypoint counts as not seen. The shipped estimator's is 0.14 to 0.33 in plain pictures and
@@ -47,9 +47,11 @@ class PoseRuntime:
             "INFERENCE_NUM_THREADS": threads,
             "INFERENCE_PRECISION_HINT": PRECISIONS[precision],
         }
-        # Many images: each core works on parts of its own. Fewer images than cores: all cores work on all of them.
+        # Many images: each core works on parts of its own, and has the next at hand. Fewer images than cores: all
+        # cores work on all of them.
         parallel = core.compile_model(model, "CPU", {**settings, "NUM_STREAMS": threads})
-        self._requests = [parallel.create_infer_request() for _ in range(threads)]
+        self._threads = threads
+        self._requests = [parallel.create_infer_request() for _ in range(2 * threads)]
         self._whole = core.compile_model(model, "CPU", settings).create_infer_request()
 
     def __call__(self, images: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
@@ -80,9 +82,9 @@ class PoseRuntime:
             for array, output in zip((points, scores), request.output_tensors, strict=True):
                 array[start : start + len(output.data)] = output.data
 
-        few = count < len(self._requests)
+        few = count < self._threads
         requests = [self._whole] if few else self._requests
-        part = count if few else max(1, min(PART, -(-count // len(requests))))
+        part = count if few else min(PART, -(-count // self._threads))
         running: deque[tuple[openvino.InferRequest, int]] = deque()
         for number, start in enumerate(range(0, count, part)):
             if len(running) == len(requests):
