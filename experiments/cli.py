@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import re
 import sys
 from collections.abc import Callable, Iterator
 from functools import partial, wraps
@@ -101,7 +102,8 @@ def _parse(words: list[str]) -> Callable[[], None]:
             raise
         # A heading, then the message between rules; drawn with plain characters where UTF-8 is not to be had.
         lines = [line.strip("│ ") for line in boxes.getvalue().splitlines() if line.strip("│╰╯─- ")][1:]
-        text = " ".join(lines).split(" For full helptext")[0].removeprefix("Error parsing __tyro-dummy-inner__.run.")
+        text = " ".join(lines).split(" For full helptext")[0]
+        text = re.sub(r"^Error parsing __tyro-dummy-inner__\.\w+\.", "", text)
         raise ValueError(f"{text} (see simgap {' '.join([*words[:1], '--help'])})") from None
     return action
 

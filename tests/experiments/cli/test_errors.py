@@ -60,7 +60,7 @@ REFUSED: list[tuple[list[str], str]] = [
     (["fit-pose", "data", "out", "--model", "resnet"], "unknown model 'resnet'; accepted: hrnet, scnet50, rtmpose-t"),
     (["fit-pose", "data", "out", "--input-size", "100"], "input_size is 100; it must be a multiple of 32"),
     (["fit-pose", "data", "out", "--epochs", "0"], "epochs is 0; it must be 1 or more"),
-    (["fit-pose", "data", "out", "--rollouts.episodes", "3"], "episodes is 3; it must be 4 or more"),
+    (["fit-pose", "data", "out", "--rollouts.episodes", "3"], "error: rollouts: episodes is 3; it must be 4 or more"),
     (["fit-pose", "data", "out", "--learned.frames", "10"], "frames is 10; it must be"),
     (["fit-pose", "data", "out", "--config", "absent.yaml"], "absent.yaml: cannot be read"),
     (["bench", "--what", "pose", "--estimator", "e.onnx"], "accepted: both estimator and dataset, or neither"),
