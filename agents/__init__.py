@@ -1,8 +1,13 @@
 """Algorithms by name, their construction and their complete state. No paths, no command line."""
 
+from agents.asymmetric import STATE
 from agents.config import AGENTS, AgentConfig, AgentSpec
+from agents.dagger import DAgger, Teacher, inherit
+from agents.encoders import ENCODERS
 from agents.export import fold_normalizer
+from agents.frame_buffer import FrameReplayBuffer
 from agents.make import Normalizer, make_agent, normalize
+from agents.policies import image_policy
 from agents.state import (
     State,
     agent_state,
@@ -14,12 +19,19 @@ from agents.state import (
 
 __all__ = [
     "AGENTS",
+    "ENCODERS",
+    "STATE",
     "AgentConfig",
     "AgentSpec",
+    "DAgger",
+    "FrameReplayBuffer",
     "Normalizer",
     "State",
+    "Teacher",
     "agent_state",
     "fold_normalizer",
+    "image_policy",
+    "inherit",
     "load_agent_state",
     "load_policy",
     "load_random_state",

@@ -82,6 +82,22 @@ AGENTS: dict[str, AgentSpec] = {
         },
         **_ON_POLICY,
     ),
+    "dagger": AgentSpec(
+        "agents.dagger",
+        "DAgger",
+        "MlpPolicy",
+        num_envs=32,
+        steps=100_000,
+        hyperparameters={
+            # Rounds of 1,024 new states, and then half as many updates as there are rows in a batch.
+            "train_freq": 32,
+            "gradient_steps": 128,
+            "batch_size": 256,
+            "buffer_size": 200_000,
+            "learning_rate": "linear(1e-3, 1e-5)",
+        },
+        normalize_observation=True,
+    ),
     "sac": AgentSpec(
         "stable_baselines3",
         "SAC",
@@ -137,7 +153,7 @@ class AgentConfig:
     __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012  # read by pydantic, never written
 
     name: str = "ppo"
-    """One of: ppo, recurrent_ppo, sac, tqc."""
+    """One of: ppo, recurrent_ppo, dagger, sac, tqc."""
     hyperparameters: dict[str, Any] = field(default_factory=dict)
     """Arguments of the Stable-Baselines3 class, e.g. learning_rate=linear(1e-3,1e-4) n_epochs=5."""
 

@@ -10,7 +10,10 @@ from typing import Any
 import numpy as np
 import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
+
+from agents.frame_buffer import FrameReplayBuffer
 
 State = dict[str, Any]
 
@@ -48,10 +51,7 @@ def agent_state(agent: BaseAlgorithm) -> State:
     if lstm is not None:
         state["lstm"] = {"pi": list(lstm.pi), "vf": list(lstm.vf)}
     if isinstance(agent, OffPolicyAlgorithm) and agent.replay_buffer is not None:
-        buffer = agent.replay_buffer
-        filled = buffer.buffer_size if buffer.full else buffer.pos
-        arrays = {k: v[:filled] for k, v in vars(buffer).items() if isinstance(v, np.ndarray)}
-        state["replay"] = {"arrays": arrays, "pos": buffer.pos, "full": buffer.full}
+        state["replay"] = _replay_state(agent.replay_buffer)
     return state
 
 
@@ -64,7 +64,7 @@ def load_agent_state(agent: BaseAlgorithm, state: State) -> None:
     """Continue from :func:`agent_state`.
 
     Raises:
-        ValueError: the state is of another algorithm or of networks of another shape.
+        ValueError: the state is of another algorithm, of networks of another shape or of another size of frame buffer.
     """
     _check_algorithm(agent, state)
     try:
@@ -83,11 +83,8 @@ def load_agent_state(agent: BaseAlgorithm, state: State) -> None:
             tuple(state["lstm"]["pi"]), tuple(state["lstm"]["vf"])
         )
     if "replay" in state and isinstance(agent, OffPolicyAlgorithm):
-        buffer, saved = agent.replay_buffer, state["replay"]
-        assert buffer is not None
-        for name, array in saved["arrays"].items():
-            getattr(buffer, name)[: len(array)] = array
-        buffer.pos, buffer.full = saved["pos"], saved["full"]
+        assert agent.replay_buffer is not None
+        _load_replay_state(agent.replay_buffer, state["replay"])
 
 
 def load_random_state(agent: BaseAlgorithm, state: State) -> None:
@@ -114,6 +111,32 @@ def load_policy(agent: BaseAlgorithm, state: State) -> None:
         agent.policy.load_state_dict(state["policy"])
     except RuntimeError as error:
         raise ValueError(f"does not fit this agent: {_first_line(error)}") from error
+
+
+def _replay_state(buffer: ReplayBuffer) -> State:
+    if isinstance(buffer, FrameReplayBuffer):
+        return buffer.state_dict()
+    arrays = {name: array[: buffer.size()] for name, array in _arrays(buffer).items()}
+    return {"arrays": arrays, "pos": buffer.pos, "full": buffer.full}
+
+
+def _load_replay_state(buffer: ReplayBuffer, saved: State) -> None:
+    if isinstance(buffer, FrameReplayBuffer):
+        buffer.load_state_dict(saved)
+        return
+    arrays = _arrays(buffer)
+    for name, array in saved["arrays"].items():
+        arrays[name][: len(array)] = array
+    buffer.pos, buffer.full = saved["pos"], saved["full"]
+
+
+def _arrays(buffer: ReplayBuffer) -> dict[str, np.ndarray[Any, Any]]:
+    """Every array of the buffer by its name; of a dict of them, by ``observations.state`` and so on."""
+    arrays: dict[str, np.ndarray[Any, Any]] = {}
+    for name, value in vars(buffer).items():
+        entries = {f"{name}.{key}": entry for key, entry in value.items()} if isinstance(value, dict) else {name: value}
+        arrays.update({key: entry for key, entry in entries.items() if isinstance(entry, np.ndarray)})
+    return arrays
 
 
 def _variables(agent: BaseAlgorithm) -> list[str]:

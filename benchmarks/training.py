@@ -12,10 +12,9 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
 
 import envs
-from agents import make_agent, normalize
+from agents import normalize
 from benchmarks.timing import Row, Stopwatch
 from experiments.config import RunConfig
-from pipelines import PIPELINES
 
 
 @dataclass(frozen=True)
@@ -32,8 +31,8 @@ def our_training(config: RunConfig, threads: int) -> tuple[BaseAlgorithm, VecEnv
     """Agent, its environment and the simulation below, put together as in experiments.train."""
     config = config.resolved()
     simulation = config.make_env(config.num_envs, threads)
-    env = normalize(config.agent, PIPELINES[config.pipeline]().wrap(simulation), training=True)
-    return make_agent(config.agent, env, config.seed, config.device), env, simulation
+    env = normalize(config.agent, config.observe(simulation), training=True)
+    return config.make_agent(env), env, simulation
 
 
 def training_speeds(learners: Sequence[Learner], repeats: int) -> dict[str, list[float]]:

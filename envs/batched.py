@@ -11,6 +11,7 @@ from stable_baselines3.common.vec_env import VecEnv, VecMonitor
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvObs, VecEnvStepReturn
 
 from envs.domains import domain_model
+from envs.frames import Ids, Shot
 from envs.parameters import FIELDS, find_parameter, operate, physical_parameters, write_parameters
 from envs.render import Renderer
 from envs.task import Array, Task, action_space, observation_space
@@ -81,6 +82,9 @@ class BatchedEnv(VecEnv):
         self.terms: dict[str, Array] = {}
         """The reward terms of the last step, ``(num_envs,)`` each."""
         self.diverged_episodes = 0
+        self.ended: Shot | None = None
+        """The last moment of the episodes that ended in the last step, or None if none did."""
+        self.num_threads = num_threads
         self._episode = np.full(num_envs, -1)
         self._elapsed = np.zeros(num_envs, np.int64)
         self._returns = np.zeros(num_envs)
@@ -168,6 +172,7 @@ class BatchedEnv(VecEnv):
         terminated[diverged] = True
         truncated = (self._elapsed >= self.horizon) & ~terminated
         dones = terminated | truncated
+        self.ended = None
         infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
         if dones.any():
             ids = np.flatnonzero(dones).astype(np.int32)
@@ -182,6 +187,7 @@ class BatchedEnv(VecEnv):
             if self.randomizer is not None:
                 finished = {name: value[ids] for name, value in self.parameters.items()}
                 self.randomizer.observe(finished, self._returns[ids])
+            self.ended = self.shot(ids)
             self._start(ids)
             observations[ids] = self.task.observe({k: v[ids] for k, v in self._state.items()})
         return observations, rewards, dones, infos
@@ -192,6 +198,14 @@ class BatchedEnv(VecEnv):
         if all(np.abs(field).max() < DIVERGED for field in moving):  # false for NaN too
             return np.empty(0, np.intp)
         return np.flatnonzero(~np.all([(np.abs(field) < DIVERGED).all(axis=1) for field in moving], axis=0))
+
+    def shot(self, ids: Ids | None = None) -> Shot:
+        """What frames of simulations ``ids``, or of all, show now."""
+        chosen = np.arange(self.num_envs, dtype=np.int32) if ids is None else ids
+        masses = self._fields.get("body_mass")
+        if masses is None:
+            masses = np.broadcast_to(self.model.body_mass, (self.num_envs, self.model.nbody))
+        return Shot(chosen, self._qpos[chosen], masses[chosen], self._episode[chosen])
 
     def states(self) -> Array:
         """Positions and velocities of every simulation, ``(num_envs, nq + nv)``."""

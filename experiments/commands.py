@@ -45,6 +45,7 @@ def train(
 def evaluate(
     runs: tyro.conf.Positional[list[Path]],
     domains: tuple[str, ...] = ("source", "target"),
+    sights: tuple[str, ...] = (),
     episodes: int = 50,
     threads: int = 0,
 ) -> None:
@@ -53,7 +54,9 @@ def evaluate(
     Args:
         runs: Run directories, or folders of them.
         domains: Domains to judge in, e.g. source target 'source, torso_mass+2'.
-        episodes: Whole episodes in each domain.
+        sights: What to see them through; none for the pipeline's own. State and pose: state, error-model, estimator,
+            two-frame. Pixels: pixels, appearance.
+        episodes: Whole episodes in each domain and through each sight.
         threads: Threads for physics, 0 for all cores.
     """
     from experiments.evaluate import evaluate as evaluate_run
@@ -66,7 +69,7 @@ def evaluate(
                 f"note: {run.name} has not finished training; judging its last checkpoint",
                 file=sys.stderr,
             )
-        evaluate_run(run, domains, episodes, threads)
+        evaluate_run(run, domains, episodes, threads, sights)
     print_returns(found)
 
 
@@ -102,7 +105,9 @@ def report(directory: tyro.conf.Positional[Path]) -> None:
     print(f"report: {write_report(directory)}")
 
 
-def play(run: tyro.conf.Positional[Path], domain: str = "", video: Path | None = None, seed: int = 0) -> None:
+def play(
+    run: tyro.conf.Positional[Path], domain: str = "", video: Path | None = None, seed: int = 0, sight: str = ""
+) -> None:
     """Watch one episode: in a window where there is a display, as an MP4 otherwise.
 
     Args:
@@ -110,16 +115,17 @@ def play(run: tyro.conf.Positional[Path], domain: str = "", video: Path | None =
         domain: Domain to act in; empty for the one it was trained in.
         video: MP4 file to write instead of opening a window.
         seed: Seed of the start.
+        sight: What the policy sees it through; empty for its pipeline's own. See simgap evaluate.
     """
     from experiments.play import has_display, play_live, record_video
 
     opened = open_run(run)
     where = domain or opened.config.domain
     if video is None and has_display():
-        total = play_live(opened, where, seed)
+        total = play_live(opened, where, seed, sight)
         print(f"return {total:.0f} ({opened.config.horizon} steps)")
     else:
-        print(record_video(opened, where, video or run / f"{where.replace(' ', '')}.mp4", seed))
+        print(record_video(opened, where, video or run / f"{where.replace(' ', '')}.mp4", seed, sight))
 
 
 def info(runs: tyro.conf.Positional[list[Path]]) -> None:
@@ -146,24 +152,28 @@ def export(run: tyro.conf.Positional[Path], file: tyro.conf.Positional[Path]) ->
 
 
 def bench(
-    what: Literal["simulation", "rendering", "pose"] = "simulation",
+    what: Literal["simulation", "frames", "rendering", "pose"] = "simulation",
     steps: int = 400,
     training_steps: int = 200_000,
     images: int = 300,
     estimator: Path | None = None,
     dataset: Path | None = None,
 ) -> None:
-    """Compare speeds on this machine: physics and training, rendering with Blender, or estimating keypoints.
+    """Compare speeds on this machine: physics and training, MuJoCo's frames, Blender's, or estimating keypoints.
 
     Args:
         what: What is measured.
         steps: Calls of step() per measurement of an environment.
         training_steps: Environment steps of our training, over all repeats.
-        images: Images for each measurement of rendering, or for each of estimating keypoints over all repeats.
+        images: Images for each measurement of frames or rendering, or of estimating keypoints over all repeats.
         estimator: An estimator.onnx, to see what bfloat16 costs its accuracy.
         dataset: Directory of the dataset whose test images it then looks at.
     """
-    if what == "rendering":
+    if what == "frames":
+        from benchmarks.frames import main as run_frames
+
+        run_frames(images)
+    elif what == "rendering":
         from benchmarks.rendering import main as run_rendering
 
         run_rendering(images)

@@ -12,10 +12,12 @@ from typing import Any, TypeVar
 
 import pydantic
 import yaml
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.vec_env import VecEnv
 
 import envs
-from agents import AGENTS, AgentConfig
-from pipelines import PIPELINES
+from agents import AGENTS, AgentConfig, make_agent
+from pipelines import PIPELINES, Pipeline, PixelsPipeline, PosePipeline, StatePipeline
 from randomization import RandomizationConfig, make_randomizer
 
 MAX_ENVS = 100_000
@@ -40,9 +42,13 @@ class RunConfig:
     horizon: int = 500
     """Environment steps (of 8 ms for the hopper) after which an episode ends."""
     pipeline: str = "state"
-    """What the agent observes. One of: state."""
+    """What the agent observes. One of: state, pixels, pose."""
+    pixels: PixelsPipeline = field(default_factory=PixelsPipeline)
+    pose: PosePipeline = field(default_factory=PosePipeline)
     randomization: RandomizationConfig = field(default_factory=RandomizationConfig)
     agent: AgentConfig = field(default_factory=AgentConfig)
+    teacher: str = ""
+    """Who teaches agent dagger: a run on the state, a folder of runs of which the same seed, or a cell of the study."""
     steps: int = 0
     """Environment steps to train for; 0 takes the agent's default."""
     num_envs: int = 0
@@ -73,6 +79,7 @@ class RunConfig:
             raise ValueError(f"unknown pipeline {self.pipeline!r}; accepted: {', '.join(PIPELINES)}")
         if not re.fullmatch(r"cpu|cuda(:\d+)?", self.device):
             raise ValueError(f"unknown device {self.device!r}; accepted: cpu, cuda, cuda:N")
+        self._check_teacher()
         cell = self.path.parent.name
         if len(cell) > MAX_NAME:
             raise ValueError(
@@ -80,6 +87,21 @@ class RunConfig:
                 "give the draws a short randomization.name, or shift fewer parameters of the domain"
             )
         self.make_env(num_envs=1, num_threads=1)  # an unknown domain or an unphysical draw ends here
+
+    def _check_teacher(self) -> None:
+        taught = self.agent.name == "dagger"
+        if taught != bool(self.teacher):
+            raise ValueError(
+                "agent dagger learns from a teacher; accepted: --teacher with a run on the state"
+                if taught
+                else f"teacher {self.teacher!r} is for agent dagger alone, not for {self.agent.name}"
+            )
+        critic = {"pixels": self.pixels.critic, "pose": self.pose.critic}.get(self.pipeline)
+        if taught and critic != "state":
+            raise ValueError(
+                "agent dagger needs the true state for its teacher beside what it sees itself; "
+                "accepted: --pipeline pose --pose.critic state, or --pipeline pixels --pixels.critic state"
+            )
 
     def resolved(self) -> "RunConfig":
         """The same with every default written out."""
@@ -95,8 +117,42 @@ class RunConfig:
     def path(self) -> Path:
         """The run's directory below the runs directory."""
         domain = re.sub(r"\s+", "", self.domain).replace("/", "_")
-        cell = f"{self.figure}-{domain}-{self.pipeline}-{self.randomization.label}-{self.agent.name}"
+        cell = f"{self.figure}-{domain}-{self.sees.name}-{self.randomization.label}-{self.agent.name}"
         return Path(self.study) / cell / f"seed-{self.seed:03d}"
+
+    @property
+    def sees(self) -> Pipeline:
+        """The pipeline with its settings."""
+        pipelines: dict[str, Pipeline] = {
+            "state": StatePipeline(self.pose),
+            "pixels": self.pixels,
+            "pose": self.pose,
+        }
+        return pipelines[self.pipeline]
+
+    def observe(self, simulation: envs.BatchedEnv, sight: str | None = None) -> VecEnv:
+        """The simulation as the agent sees it while it learns; with ``sight``, as it is judged through that.
+
+        Raises:
+            ValueError: an unknown sight, or the pipeline's estimator cannot be used.
+        """
+        training, evaluation = seed_streams(self.seed)
+        if sight is None:
+            return self.sees.wrap(simulation, self.sees.training_sight, training)
+        if sight not in self.sees.sights:
+            raise ValueError(f"unknown sight {sight!r} of {self.sees.name}; accepted: {', '.join(self.sees.sights)}")
+        return self.sees.wrap(simulation, sight, evaluation)
+
+    def make_agent(self, env: VecEnv | None = None) -> BaseAlgorithm:
+        """The agent, freshly initialised, on ``env`` or on one that only looks like those it is made for.
+
+        Raises:
+            ValueError: the algorithm refuses its hyperparameters, or the device is not there.
+        """
+        if env is None:
+            drawn = "pixels" if self.pipeline == "pixels" else "state"  # the sights that need no estimator
+            env = self.observe(self.make_env(self.num_envs, num_threads=1), drawn)
+        return make_agent(self.agent, env, self.seed, self.device, self.pixels.encoder, self.pixels.shift)
 
     def make_env(self, num_envs: int, num_threads: int, domain: str | None = None) -> envs.BatchedEnv:
         """The training environment; with ``domain``, an evaluation environment there, never randomised."""

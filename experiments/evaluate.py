@@ -11,14 +11,13 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
 
 import envs
-from agents import Normalizer, load_policy, make_agent, normalize
+from agents import Normalizer, load_policy, normalize
 from experiments.checkpoints import load_section
 from experiments.config import MAX_ENVS
 from experiments.files import locked, write_text
 from experiments.run import Run
 from experiments.statistics import read_episodes
 from experiments.tables import EPISODES
-from pipelines import PIPELINES
 
 Row = dict[str, Any]
 
@@ -32,21 +31,22 @@ class Policy:
     simulation: envs.BatchedEnv
 
 
-def load_trained(run: Run, domain: str, num_envs: int, num_threads: int = 0) -> Policy:
+def load_trained(run: Run, domain: str, num_envs: int, num_threads: int = 0, sight: str = "") -> Policy:
     """The policy of the run's last checkpoint and a fresh environment of ``domain``, never randomised.
 
+    ``sight`` is what the policy sees it through; empty for its pipeline's own.
+
     Raises:
-        ValueError: no checkpoint, a damaged one, or one of another agent.
+        ValueError: no checkpoint, a damaged one, one of another agent, or a sight that the pipeline does not have.
     """
     torch.set_num_threads(1)
     checkpoint = run.latest_checkpoint()
     saved = load_section(checkpoint, "policy")
     config = run.config
     simulation = config.make_env(num_envs, num_threads, domain)
-    env = normalize(config.agent, PIPELINES[config.pipeline]().wrap(simulation), training=False)
+    env = normalize(config.agent, config.observe(simulation, sight or config.sees.sights[0]), training=False)
     # The algorithm checks its hyperparameters against the number of environments that it trained on.
-    shape = PIPELINES[config.pipeline]().wrap(config.make_env(config.num_envs, num_threads=1))
-    agent = make_agent(config.agent, shape, config.seed, config.device)
+    agent = config.make_agent()
     try:
         load_policy(agent, saved)
         if isinstance(env, Normalizer):
@@ -57,15 +57,19 @@ def load_trained(run: Run, domain: str, num_envs: int, num_threads: int = 0) -> 
     return Policy(agent, env, simulation)
 
 
-def evaluate(run: Run, domains: Sequence[str], episodes: int = 50, num_threads: int = 0) -> list[Row]:
+def evaluate(
+    run: Run, domains: Sequence[str], episodes: int = 50, num_threads: int = 0, sights: Sequence[str] = ()
+) -> list[Row]:
     """Play ``episodes`` whole episodes in each domain with the deterministic policy of the last checkpoint.
 
     Each simulation plays exactly one episode, so short ones are not counted more often than long ones. The
-    starts come from seeds that training never used and are the same in every domain. The rows replace
-    earlier ones of the same domains in the run's ``episodes.csv``.
+    starts come from seeds that training never used and are the same in every domain. The policy sees each domain
+    through each of ``sights``; none stands for its pipeline's own. The rows replace earlier ones of the same domains
+    and sights in the run's ``episodes.csv``; where the sight is not the pipeline's own, it follows the pipeline's name
+    there after an ``@``.
 
     Raises:
-        ValueError: an impossible count, an unknown domain, or a damaged file.
+        ValueError: an impossible count, an unknown domain or sight, or a damaged file.
     """
     if not 1 <= episodes <= MAX_ENVS:
         raise ValueError(f"episodes is {episodes}; it must be from 1 to {MAX_ENVS}")
@@ -73,29 +77,39 @@ def evaluate(run: Run, domains: Sequence[str], episodes: int = 50, num_threads: 
     if not domains:
         raise ValueError("no domain to judge in is given; accepted: one or more, such as source target")
     rows: list[Row] = []
-    for domain in domains:
-        policy = load_trained(run, domain, episodes, num_threads)
-        rows += [{**run.cell, "eval_domain": domain, **row} for row in play_once(policy)]
+    judged = [(domain, sight) for domain in domains for sight in dict.fromkeys(sights or run.config.sees.sights[:1])]
+    for domain, sight in judged:
+        policy = load_trained(run, domain, episodes, num_threads, sight)
+        cell = {**run.cell, "pipeline": seen_as(run, sight), "eval_domain": domain}
+        rows += [{**cell, **row} for row in play_once(policy)]
         policy.env.close()
     with locked(run.directory / ".episodes.lock", wait=True):  # another process may judge the run elsewhere
         kept: list[Row] = []
         if run.episodes.exists():
             earlier = read_episodes(run.episodes).to_dict("records")
-            kept = [dict(row) for row in earlier if row["eval_domain"] not in domains]
+            replaced = {(domain, seen_as(run, sight)) for domain, sight in judged}
+            kept = [dict(row) for row in earlier if (row["eval_domain"], row["pipeline"]) not in replaced]
         table = pd.DataFrame(kept + rows, columns=list(EPISODES))
         write_text(run.episodes, table.to_csv(index=False, lineterminator="\n"))
     return rows
 
 
-def missing_domains(run: Run, domains: Sequence[str], episodes: int) -> list[str]:
-    """Those of ``domains`` in which the run has not been judged over exactly ``episodes``.
+def seen_as(run: Run, sight: str) -> str:
+    """The pipeline in tables when the run is judged through ``sight``."""
+    return run.config.sees.name if sight == run.config.sees.sights[0] else f"{run.config.sees.name}@{sight}"
+
+
+def missing_domains(run: Run, domains: Sequence[str], episodes: int, sight: str = "") -> list[str]:
+    """Those of ``domains`` in which the run has not been judged over exactly ``episodes`` through ``sight``.
 
     Raises:
         ValueError: the run's ``episodes.csv`` is damaged.
     """
     if not run.episodes.exists():
         return list(domains)
-    counts = read_episodes(run.episodes).groupby("eval_domain").size()
+    rows = read_episodes(run.episodes)
+    rows = rows[rows["pipeline"] == seen_as(run, sight or run.config.sees.sights[0])]
+    counts = rows.groupby("eval_domain").size()
     return [domain for domain in domains if counts.get(domain, 0) != episodes]
 
 

@@ -6,11 +6,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from experiments.run import Run
+from experiments.teacher import teacher_directory
 
 LOG = "log.txt"
 
@@ -36,13 +37,15 @@ class Failure:
 def run_local(
     runs: Sequence[Run],
     domains: Sequence[str],
+    sights: Mapping[str, Sequence[str]],
     episodes: int,
     workers: int,
     watch: Callable[[Sequence[Run], Sequence[Run]], None],
 ) -> list[Failure]:
     """Train and evaluate ``runs``, ``workers`` at a time, one core each.
 
-    A run that fails does not stop the others. ``watch`` is called about twice a second with the runs in
+    A run waits for its teacher, if that is one of ``runs``. ``sights`` are those that each pipeline is judged through,
+    by its name. A run that fails does not stop the others. ``watch`` is called about twice a second with the runs in
     progress and the runs that have ended. On Ctrl-C, SIGTERM or SIGHUP the processes are asked to save and stop.
 
     Returns:
@@ -54,9 +57,10 @@ def run_local(
     failures: list[Failure] = []
     with stoppable(active):
         while waiting or active:
-            while waiting and len(active) < workers:
-                run = waiting.pop(0)
-                active[_start(run, domains, episodes)] = run
+            while len(active) < workers and (run := _next(waiting, active.values())):
+                waiting.remove(run)
+                judged = sights.get(run.config.sees.name, run.config.sees.sights[:1])
+                active[_start(run, domains, judged, episodes)] = run
             for process in [process for process in active if process.poll() is not None]:
                 run = active.pop(process)
                 ended.append(run)
@@ -96,16 +100,27 @@ def last_words(status: int, log: Path) -> str:
 
 def one_core() -> dict[str, str]:
     """The environment of a process that shares the machine with others: more threads than cores make all slower."""
-    return {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    return {**os.environ, **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "LP_NUM_THREADS"), "1")}
 
 
-def _start(run: Run, domains: Sequence[str], episodes: int) -> subprocess.Popen[bytes]:
+def _next(waiting: Sequence[Run], active: Iterable[Run]) -> Run | None:
+    """The first run whose teacher need not be waited for."""
+    unfinished = {run.directory.resolve() for run in (*waiting, *active)}
+    for run in waiting:
+        teacher = teacher_directory(run)
+        if teacher is None or teacher.resolve() not in unfinished:
+            return run
+    return None
+
+
+def _start(run: Run, domains: Sequence[str], sights: Sequence[str], episodes: int) -> subprocess.Popen[bytes]:
     command = [
         sys.executable,
         "-m",
         "experiments.worker",
         str(run.directory),
         str(episodes),
+        ",".join(sights),
         *domains,
     ]
     with (run.directory / LOG).open("ab") as log:

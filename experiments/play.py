@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from experiments.evaluate import Policy, load_trained
 from experiments.files import write_with
+from experiments.overlays import Painter
 from experiments.run import Run
 
 FRAMES_PER_SECOND = 50.0
@@ -24,33 +25,36 @@ Watch = Callable[[int, float], bool]
 """Called before each step with the steps and the return so far; False ends the episode."""
 
 
-def record_video(run: Run, domain: str, path: Path, seed: int = 0) -> Path:
+def record_video(run: Run, domain: str, path: Path, seed: int = 0, sight: str = "") -> Path:
     """Write one episode of the run's policy in ``domain`` as an MP4 in real time, with its numbers drawn on it.
 
+    With a ``sight`` other than its pipeline's own, the policy sees the domain through that.
+
     Raises:
-        ValueError: an unknown domain, no checkpoint, or a suffix other than .mp4.
+        ValueError: an unknown domain or sight, no checkpoint, or a suffix other than .mp4.
         RuntimeError: no OpenGL context.
     """
     if path.suffix != ".mp4":
         raise ValueError(f"{path}: accepted: a file name that ends in .mp4")
-    policy = _one(run, domain, seed)
+    policy = _one(run, domain, seed, sight)
     simulation = policy.simulation
+    painter = Painter(policy)
     stride = max(1, round(1 / (simulation.dt * FRAMES_PER_SECOND)))
     frames: list[npt.NDArray[np.uint8]] = []
+    through = sight or run.config.sees.sights[0]
 
     def watch(step: int, total: float) -> bool:
         if step % stride == 0:
-            frame = simulation.get_images()[0]
-            assert frame is not None
             lines = (
                 f"{run.config.figure}, trained in {run.config.domain} ({run.config.randomization.label})",
-                f"acting in {domain}",
+                f"acting in {domain}, seen through {through}",
                 f"step {step:4d} of {run.config.horizon}   return {total:5.0f}",
             )
-            frames.append(_caption(frame, lines))
+            frames.append(_caption(painter.frame(), lines))
         return True
 
     _roll(policy, watch)
+    painter.close()
     policy.env.close()
     height, width = frames[0].shape[:2]
 
@@ -78,10 +82,10 @@ def record_video(run: Run, domain: str, path: Path, seed: int = 0) -> Path:
     return path
 
 
-def _one(run: Run, domain: str, seed: int) -> Policy:
+def _one(run: Run, domain: str, seed: int, sight: str) -> Policy:
     if seed < 0:
         raise ValueError(f"seed is {seed}; it must be 0 or more")
-    policy = load_trained(run, domain, num_envs=1, num_threads=1)
+    policy = load_trained(run, domain, num_envs=1, num_threads=1, sight=sight)
     policy.env.seed(seed)
     return policy
 
@@ -93,7 +97,7 @@ def has_display() -> bool:
     return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
-def play_live(run: Run, domain: str, seed: int = 0) -> float:
+def play_live(run: Run, domain: str, seed: int = 0, sight: str = "") -> float:
     """Show one episode in MuJoCo's interactive viewer in real time; returns the return reached.
 
     Raises:
@@ -104,7 +108,7 @@ def play_live(run: Run, domain: str, seed: int = 0) -> float:
     _open_display()
     from mujoco import viewer
 
-    policy = _one(run, domain, seed)
+    policy = _one(run, domain, seed, sight)
     simulation = policy.simulation
     model, data = simulation.batch.get_model(0), simulation.batch.get_data(0)
     with viewer.launch_passive(model, data, show_left_ui=False, show_right_ui=False) as window:

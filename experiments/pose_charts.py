@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
 
+from experiments.overlays import mark_keypoints
 from experiments.plots import GRID, INK, PALETTE, SMALL, SOFT, TEXT
 from vision.error_check import LAGS, QUANTILES
 from vision.keypoints import Keypoints
@@ -74,14 +75,8 @@ def pictures(
     """A sheet of RGB pictures with the keypoints that the estimator found ``(m, k, 2)``, joined along the skeleton."""
     drawn = []
     for image, points in zip(images, predicted, strict=True):
-        canvas = cv2.resize(image, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_CUBIC)
-        places = ((points + 0.5) * zoom - 0.5) * 16  # cv2 takes sixteenths of a pixel
-        for a, b in keypoints.skeleton:
-            ends = [tuple(int(v) for v in np.round(places[i])) for i in (a, b)]
-            cv2.line(canvas, ends[0], ends[1], (255, 255, 255), 1, cv2.LINE_AA, shift=4)
-        for place in places:
-            centre = tuple(int(v) for v in np.round(place))
-            cv2.circle(canvas, centre, 4 * 16, (213, 94, 0), -1, cv2.LINE_AA, shift=4)
+        canvas = np.asarray(cv2.resize(image, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_CUBIC), np.uint8)
+        mark_keypoints(canvas, (points + 0.5) * zoom - 0.5, keypoints)
         drawn.append(canvas)
     rows = [np.concatenate(drawn[i : i + columns], axis=1) for i in range(0, len(drawn), columns)]
     return np.concatenate(rows, axis=0)

@@ -25,7 +25,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from agents import make_agent
 from experiments.checkpoints import list_checkpoints
 from experiments.config import RunConfig, differences, parse_config, to_yaml
 from experiments.files import locked, read_json, read_json_lines, read_yaml, write_json, write_text
@@ -55,7 +54,7 @@ class Run:
             "study": config.study,
             "figure": config.figure,
             "horizon": config.horizon,
-            "pipeline": config.pipeline,
+            "pipeline": config.sees.name,
             "randomization": config.randomization.label,
             "agent": config.agent.name,
             "steps": config.steps,
@@ -153,7 +152,7 @@ def create_run(config: RunConfig, root: Path = RUNS) -> Run:
     file = run.directory / "config.yaml"
     if not file.exists():
         # Hyperparameters or a device that are refused end here, before anything is on disk.
-        make_agent(config.agent, config.make_env(config.num_envs, num_threads=1), config.seed, config.device)
+        config.make_agent()
         write_text(file, to_yaml(config))
         return run
     stored = open_run(run.directory)

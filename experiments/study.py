@@ -48,7 +48,7 @@ class StudyConfig:
     base: dict[str, Any]
     """Keys of a run's configuration that all cells share."""
     cells: list[dict[str, Any]]
-    """Keys that each cell changes."""
+    """Keys that each cell changes, and ``seeds`` where a cell has fewer than the others."""
     source: str = "source"
     """Domain that policies are trained in."""
     target: str = "target"
@@ -56,7 +56,9 @@ class StudyConfig:
     seeds: int = 10
     """Training seeds 0, 1, 2 … of each cell."""
     episodes: int = 50
-    """Evaluation episodes of each seed and domain."""
+    """Evaluation episodes of each seed, domain and sight."""
+    sights: dict[str, list[str]] = field(default_factory=dict)
+    """What each pipeline's policies are judged through, by its name; its own sight where nothing is said."""
     goals: list[Goal] = field(default_factory=list)
     tuning: str = ""
     """How the settings were chosen, on what, and what else was tried; a line is a paragraph."""
@@ -76,15 +78,18 @@ class StudyConfig:
 
     def runs(self) -> list[RunConfig]:
         """Every run of the grid, seed by seed, so that an interrupted study has whole seeds."""
-        return [
-            parse_config(
-                RunConfig,
-                {**_merge(self.base, cell), "study": self.name, "seed": seed},
-                f"study {self.name}, cells[{index}]",
-            )
-            for seed in range(self.seeds)
-            for index, cell in enumerate(self.cells)
-        ]
+        configs = []
+        for seed in range(self.seeds):
+            for index, cell in enumerate(self.cells):
+                where = f"study {self.name}, cells[{index}]"
+                seeds = cell.get("seeds", self.seeds)
+                if not isinstance(seeds, int) or not 1 <= seeds <= self.seeds:
+                    raise ValueError(f"{where}: seeds is {seeds!r}; it must be from 1 to the study's {self.seeds}")
+                if seed < seeds:
+                    keys = {key: value for key, value in cell.items() if key != "seeds"}
+                    given = {**_merge(self.base, keys), "study": self.name, "seed": seed}
+                    configs.append(parse_config(RunConfig, given, where))
+        return configs
 
     @property
     def domains(self) -> list[str]:
@@ -142,6 +147,7 @@ def run_study(
         failures = run_local(
             missing,
             study.domains,
+            study.sights,
             study.episodes,
             workers or cores(),
             lambda active, ended: progress.update(active, [*complete, *ended]),
@@ -158,7 +164,8 @@ def run_study(
 def _complete(run: Run, study: StudyConfig) -> bool:
     """Whether nothing is left to do; what is damaged is for the run's own process to report."""
     try:
-        return run.done and not missing_domains(run, study.domains, study.episodes)
+        sights = study.sights.get(run.config.sees.name, run.config.sees.sights[:1])
+        return run.done and not any(missing_domains(run, study.domains, study.episodes, sight) for sight in sights)
     except ValueError:
         return False
 

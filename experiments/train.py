@@ -18,11 +18,12 @@ from stable_baselines3.common.vec_env import VecEnv
 
 import envs
 from agents import (
+    DAgger,
     Normalizer,
     agent_state,
+    inherit,
     load_agent_state,
     load_random_state,
-    make_agent,
     normalize,
     policy_state,
 )
@@ -31,7 +32,8 @@ from experiments.config import RunConfig
 from experiments.files import write_json
 from experiments.metrics import MetricsFile, truncate_metrics, write_learning_curve
 from experiments.run import RUNS, Run, create_run, record_provenance
-from pipelines import PIPELINES
+from experiments.teacher import Taught, load_teacher
+from pipelines import PixelsEnv, PoseEnv
 
 Report = Callable[[int, int, float, float], None]
 """Called with steps done, steps in all, steps per second, and the recent mean training return."""
@@ -64,9 +66,12 @@ def train(config: RunConfig, root: Path = RUNS, num_threads: int = 0, report: Re
         torch.set_num_threads(1)
         record_provenance(run, num_threads=num_threads)
         simulation = config.make_env(config.num_envs, num_threads)
-        env = normalize(config.agent, PIPELINES[config.pipeline]().wrap(simulation), training=True)
-        agent = make_agent(config.agent, env, config.seed, config.device)
+        view = config.observe(simulation)
+        env = normalize(config.agent, view, training=True)
+        agent = config.make_agent(env)
         checkpoints = list_checkpoints(run.checkpoints)
+        if isinstance(agent, DAgger):
+            _learn_from(load_teacher(run), agent, env)
         saved = load_section(checkpoints[-1], "training") if checkpoints else None
         steps = int(checkpoints[-1].name) if checkpoints else 0
         truncate_metrics(run, steps)
@@ -79,8 +84,8 @@ def train(config: RunConfig, root: Path = RUNS, num_threads: int = 0, report: Re
                 ],
             )
         )
-        elapsed = _restore(checkpoints[-1], agent, env, simulation, saved) if checkpoints else 0.0
-        callback = _Progress(run, env, simulation, elapsed, report)
+        elapsed = _restore(checkpoints[-1], agent, env, view, simulation, saved) if checkpoints else 0.0
+        callback = _Progress(run, env, view, simulation, elapsed, report)
         try:
             with _signals(callback):
                 agent.learn(
@@ -93,6 +98,7 @@ def train(config: RunConfig, root: Path = RUNS, num_threads: int = 0, report: Re
             raise ValueError(f"{run.name}: out of memory on {config.device} ({error})") from None
         finally:
             agent.logger.close()
+            env.close()
         callback.save_checkpoint()
         write_learning_curve(run)
         write_json(
@@ -106,6 +112,13 @@ def train(config: RunConfig, root: Path = RUNS, num_threads: int = 0, report: Re
     return run
 
 
+def _learn_from(taught: Taught, student: DAgger, env: VecEnv) -> None:
+    """The teacher's networks and statistics are the student's start, as far as they fit what the student sees."""
+    student.teacher = taught.act
+    if inherit(student, taught.policy) and isinstance(env, Normalizer) and taught.normalizer is not None:
+        env.adopt(taught.normalizer["observation"])
+
+
 def _log_interval(agent: BaseAlgorithm) -> int:
     """SB3 counts updates for on-policy algorithms and episodes for off-policy ones."""
     return 1 if isinstance(agent, OnPolicyAlgorithm) else 50
@@ -115,6 +128,7 @@ def _restore(
     checkpoint: Path,
     agent: BaseAlgorithm,
     env: VecEnv,
+    view: VecEnv,
     simulation: envs.BatchedEnv,
     saved: Any,
 ) -> float:
@@ -122,6 +136,8 @@ def _restore(
     try:
         load_agent_state(agent, saved["agent"])
         simulation.load_state_dict(saved["simulation"])
+        if isinstance(view, PixelsEnv | PoseEnv):
+            view.load_state_dict(saved["pipeline"])
         if isinstance(env, Normalizer):
             env.load_state_dict(saved["normalizer"])
         load_random_state(agent, saved["agent"])
@@ -143,12 +159,13 @@ class _Progress(BaseCallback):
         self,
         run: Run,
         env: VecEnv,
+        view: VecEnv,
         simulation: envs.BatchedEnv,
         elapsed: float,
         report: Report | None,
     ) -> None:
         super().__init__()
-        self.run, self.env, self.simulation, self.report = run, env, simulation, report
+        self.run, self.env, self.view, self.simulation, self.report = run, env, view, simulation, report
         self.stop = False
         self._earlier, self._started = elapsed, time.monotonic()
         self._reported = 0.0
@@ -164,6 +181,7 @@ class _Progress(BaseCallback):
         training = {
             "agent": agent,
             "simulation": self.simulation.state_dict(),
+            "pipeline": self.view.state_dict() if isinstance(self.view, PixelsEnv | PoseEnv) else None,
             "normalizer": normalizer,
             "elapsed": self.elapsed(),
         }

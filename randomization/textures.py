@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from randomization.appearance import Backdrop, Texture
+from randomization.appearance import Backdrop, Material, Texture
 
 Image = npt.NDArray[np.uint8]
 
@@ -82,6 +82,36 @@ def paint_backdrop(backdrop: Backdrop, size: int, photos: Sequence[Image] = ()) 
     period = paint(backdrop.texture, _BACKDROP // backdrop.repeats, photos)
     picture = np.tile(period, (backdrop.repeats, backdrop.repeats, 1))
     return np.asarray(cv2.resize(picture, (size, size), interpolation=cv2.INTER_AREA), np.uint8)
+
+
+# The axis, with its sign, along each face's rows and down its columns, in OpenGL's order: +x, -x, +y, -y, +z, -z.
+_FACES = (
+    ((2, -1), (1, -1)),
+    ((2, 1), (1, -1)),
+    ((0, 1), (2, 1)),
+    ((0, 1), (2, -1)),
+    ((0, 1), (1, -1)),
+    ((0, -1), (1, -1)),
+)
+
+
+def paint_box(material: Material, halves: tuple[float, float, float], size: int, photos: Sequence[Image] = ()) -> Image:
+    """The material's texture on the six sides of a box, as faces ``(6, size, size, 3)`` of a cube map of OpenGL's.
+
+    A side shows as many periods as fit on it, turned by the material's angle. ``halves`` are the box's half-sizes, m.
+
+    Raises:
+        ValueError: a photo is asked for and none is given.
+    """
+    tile = paint(material.texture, size, photos)
+    places = (np.arange(size) + 0.5) * 2 / size - 1
+    along, down = (
+        np.array([sign * halves[axis] * places for axis, sign in axes]) for axes in zip(*_FACES, strict=True)
+    )
+    cosine, sine, scale = np.cos(material.angle), np.sin(material.angle), size / material.period
+    columns = cosine * along[:, None, :] + sine * down[:, :, None]
+    rows = cosine * down[:, :, None] - sine * along[:, None, :]
+    return np.asarray(tile[np.floor(rows * scale).astype(int) % size, np.floor(columns * scale).astype(int) % size])
 
 
 def _noise(seed: int, size: int) -> npt.NDArray[np.float32]:

@@ -5,11 +5,11 @@ from dataclasses import dataclass, field, replace
 import mujoco
 import numpy as np
 
-from randomization.appearance import Appearance, AppearanceConfig, Hold, sample_appearance
+from envs.rotations import from_euler
+from randomization.appearance import Appearance, AppearanceConfig, sample_appearance
 from randomization.sensing import Sensor, SensorConfig, sample_sensor
 from synth_data.poses import Pose, PoseConfig, Poser
 from synth_data.scene import Posed, Scene
-from vision.camera import Camera
 
 SPLITS = ("train", "val", "test")
 DEVICES = ("cpu", "cuda", "optix")
@@ -104,12 +104,13 @@ class Sampler:
         weights = np.array(list(config.cameras.values()), float)
         view = str(cameras.choice(list(config.cameras), p=weights / weights.sum()))
         appearance = sample_appearance(looks_from, looks, len(self.scene.links))
+        hold, turn = appearance.hold, from_euler(appearance.hold.angles, "xyz")
 
         def at(seconds: float) -> Posed:
             qpos = pose.qpos.copy()
             mujoco.mj_integratePos(model, qpos, pose.qvel, seconds)
             posed = self.scene.pose(qpos, view)
-            return replace(posed, camera=hold(posed.camera, appearance.hold))
+            return replace(posed, camera=posed.camera.held(hold.offset, turn, hold.zoom))
 
         half = appearance.shutter / 2
         return Sample(
@@ -129,18 +130,3 @@ def _split(u: float, config: SynthConfig) -> str:
     if u < config.test:
         return "test"
     return "val" if u < config.test + config.validation else "train"
-
-
-def hold(camera: Camera, deviation: Hold) -> Camera:
-    """The camera as it is really held."""
-    turn = np.zeros(4)
-    mujoco.mju_euler2Quat(turn, np.array(deviation.angles), "xyz")
-    rotation = np.zeros(9)
-    mujoco.mju_quat2Mat(rotation, turn)
-    tangent = np.tan(np.radians(camera.fovy) / 2) / deviation.zoom
-    return replace(
-        camera,
-        position=camera.position + camera.rotation @ np.array(deviation.offset),
-        rotation=camera.rotation @ rotation.reshape(3, 3),
-        fovy=np.degrees(2 * np.arctan(tangent)),
-    )

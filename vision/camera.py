@@ -4,7 +4,7 @@ Camera axes are MuJoCo's and Blender's: x right, y up, looking along −z. Pixel
 OpenCV's: x right, y down, the centre of the first pixel at (0, 0).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -50,6 +50,22 @@ class Camera:
         centre = np.array([(self.width - 1) / 2, (self.height - 1) / 2])
         scale = self.focal[..., None, None] * np.array([1.0, -1.0])
         return centre + scale * local[..., :2] / divisor, depth
+
+    def held(self, offset: tuple[float, float, float], turn: Array, zoom: float) -> "Camera":
+        """One camera as it is when it is held otherwise than it should be.
+
+        Args:
+            offset: along its own axes (right, up, back), m.
+            turn: its new axes as columns ``(3, 3)``, in its own.
+            zoom: focal length over the nominal one.
+        """
+        tangent = np.tan(np.radians(self.fovy) / 2) / zoom
+        return replace(
+            self,
+            position=self.position + self.rotation @ np.array(offset),
+            rotation=self.rotation @ turn,
+            fovy=np.degrees(2 * np.arctan(tangent)),
+        )
 
     def inside(self, pixels: Array) -> npt.NDArray[np.bool_]:
         """Which pixels ``(..., k, 2)`` lie in the image, whose edges are half a pixel outside the outer centres."""

@@ -20,8 +20,8 @@ def test_every_agent_is_reached_by_its_name(name: str, algorithm: str) -> None:
 
 
 def test_there_are_no_other_agents() -> None:
-    assert list(AGENTS) == ["ppo", "recurrent_ppo", "sac", "tqc"]
-    with pytest.raises(ValueError, match=r"^unknown agent 'pppo'; accepted: ppo, recurrent_ppo, sac, tqc$"):
+    assert list(AGENTS) == ["ppo", "recurrent_ppo", "dagger", "sac", "tqc"]
+    with pytest.raises(ValueError, match=r"^unknown agent 'pppo'; accepted: ppo, recurrent_ppo, dagger, sac, tqc$"):
         AgentConfig("pppo")
 
 

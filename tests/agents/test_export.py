@@ -2,10 +2,12 @@
 
 from typing import Any
 
+import gymnasium
 import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
+from stable_baselines3.common.vec_env import DummyVecEnv
 
 import envs
 from agents import AgentConfig, Normalizer, fold_normalizer, make_agent
@@ -94,3 +96,25 @@ def test_a_network_without_layers_is_refused_and_untouched(name: str, network: s
     ):
         fold_normalizer(agent, normalizer)
     np.testing.assert_equal(outputs(agent, raw), before)
+
+
+class Unused(gymnasium.Env[Any, Any]):
+    """An image and a vector, of which nothing is ever shown."""
+
+    observation_space = gymnasium.spaces.Dict(
+        {
+            "pixels": gymnasium.spaces.Box(0, 255, (3, 36, 36), np.uint8),
+            "state": gymnasium.spaces.Box(-1, 1, (2,), np.float32),
+        }
+    )
+    action_space = gymnasium.spaces.Discrete(2)
+
+
+def test_what_is_normalised_beside_images_is_refused_and_untouched() -> None:
+    normalizer = Normalizer(DummyVecEnv([Unused]))
+    agent = make_agent(AgentConfig("ppo"), normalizer, seed=0)
+    before = {name: value.clone() for name, value in agent.policy.state_dict().items()}
+    message = r"^the observation is not a vector alone; accepted: an agent of the state pipeline$"
+    with pytest.raises(ValueError, match=message):
+        fold_normalizer(agent, normalizer)
+    assert all(torch.equal(value, before[name]) for name, value in agent.policy.state_dict().items())

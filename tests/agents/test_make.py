@@ -1,15 +1,17 @@
 """Agents learn what has a known answer; the normaliser computes what it says; bad requests are refused."""
 
+import copy
 from typing import Any
 
 import gymnasium
 import numpy as np
 import pytest
 import torch
-from stable_baselines3.common.vec_env import DummyVecEnv
+from stable_baselines3.common.vec_env import DummyVecEnv, VecEnvWrapper
 
 import envs
 from agents import AgentConfig, Normalizer, make_agent, normalize
+from experiments.checkpoints import pack, unpack
 
 
 class HalfOfIt(gymnasium.Env[Any, Any]):
@@ -156,3 +158,118 @@ def test_a_normaliser_of_another_observation_is_refused() -> None:
     state["observation"] = {"mean": np.zeros(4), "var": np.ones(4), "count": 1.0}
     with pytest.raises(ValueError, match=r"^normaliser of shape \(4,\) does not fit observations of shape \(11,\)$"):
         normalizer.load_state_dict(state)
+
+
+IMAGE = gymnasium.spaces.Box(0, 255, (3, 4, 5), np.uint8)
+POSE = gymnasium.spaces.Box(-1, 1, (2,), np.float32)
+STATE = gymnasium.spaces.Box(-np.inf, np.inf, (3,), np.float64)
+
+
+class Noise(gymnasium.Env[Any, Any]):
+    """Episodes of three steps of random observations and rewards."""
+
+    action_space = gymnasium.spaces.Discrete(2)
+
+    def __init__(self, space: gymnasium.Space[Any]) -> None:
+        self.observation_space = space
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        super().reset(seed=seed)
+        self.steps = 0
+        if seed is not None:
+            self.observation_space.seed(seed)
+        return self.observation_space.sample(), {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        self.steps += 1
+        return self.observation_space.sample(), self.np_random.normal(), self.steps == 3, False, {}
+
+
+class Kept(VecEnvWrapper):
+    """Remembers the last observation as the environment returned it."""
+
+    def reset(self) -> Any:
+        self.seen: Any = self.venv.reset()
+        return self.seen
+
+    def step_wait(self) -> Any:
+        self.seen, *others = self.venv.step_wait()
+        return self.seen, *others
+
+
+def noisy(space: gymnasium.Space[Any], **options: Any) -> tuple[Normalizer, Kept]:
+    env = Kept(DummyVecEnv([lambda: Noise(copy.deepcopy(space)) for _ in range(4)]))
+    env.seed(0)
+    return Normalizer(env, clip_obs=1e6, **options), env
+
+
+def test_of_a_dict_all_but_the_images_is_normalised() -> None:
+    normalizer, env = noisy(gymnasium.spaces.Dict({"pixels": IMAGE, "pose": POSE, "state": STATE}))
+    spaces = normalizer.observation_space.spaces  # type: ignore[attr-defined]
+    assert spaces["pixels"] == IMAGE
+    assert {name: spaces[name].dtype for name in ("pose", "state")} == {"pose": np.float32, "state": np.float32}
+    raw: list[Any] = []
+    found: list[Any] = [normalizer.reset()]
+    for _ in range(5):
+        raw.append(env.seen)
+        found.append(normalizer.step(np.zeros(4))[0])
+        assert found[-1]["pixels"] is env.seen["pixels"]  # not even a copy
+    raw.append(env.seen)
+    assert found[-1]["pixels"].dtype == np.uint8
+    moments: Any = normalizer.moments
+    assert sorted(moments) == ["pose", "state"]
+    for name in moments:
+        seen = np.concatenate([each[name] for each in raw])
+        np.testing.assert_allclose(moments[name].mean, seen.mean(axis=0), atol=1e-4)
+        np.testing.assert_allclose(moments[name].var, seen.var(axis=0), atol=1e-3)
+        expected = (raw[-1][name] - moments[name].mean) / np.sqrt(moments[name].var + 1e-8)
+        np.testing.assert_allclose(found[-1][name], expected, atol=1e-5)
+        assert found[-1][name].dtype == np.float32
+    infos = [normalizer.step(np.zeros(4))[3] for _ in range(3)]
+    last = next(each[0]["terminal_observation"] for each in infos if "terminal_observation" in each[0])
+    assert (last["pixels"].dtype, last["state"].dtype) == (np.uint8, np.float32)
+
+
+def test_of_images_the_reward_alone_is_normalised() -> None:
+    normalizer, env = noisy(IMAGE)
+    assert normalizer.observation_space == IMAGE
+    assert normalizer.reset() is env.seen
+    sums, discounted = [], np.zeros(4)
+    for _ in range(20):
+        found, scaled, dones, _ = normalizer.step(np.zeros(4))
+        assert found is env.seen
+        rewards = normalizer.get_original_reward()
+        discounted = discounted * 0.99 + rewards
+        sums.append(discounted.copy())
+        discounted[dones] = 0.0
+    np.testing.assert_allclose(scaled, rewards / np.std(sums), rtol=1e-3)
+    assert normalizer.moments == normalizer.state_dict()["observation"] == {}
+
+
+@pytest.mark.parametrize(
+    "space", [IMAGE, gymnasium.spaces.Dict({"pixels": IMAGE, "state": STATE})], ids=["image", "dict"]
+)
+def test_the_normalisers_state_of_images_and_dicts_makes_another_one_equal(space: gymnasium.Space[Any]) -> None:
+    (first, _), (second, _) = noisy(space), noisy(space)
+    for _ in range(2):
+        first.reset()
+    second.reset()
+    state = unpack(*_packed(first.state_dict()))
+    assert list(state["observation"]) == (["state"] if isinstance(space, gymnasium.spaces.Dict) else [])
+    second.load_state_dict(state)
+    np.testing.assert_equal(second.state_dict(), first.state_dict())
+
+
+def _packed(tree: Any) -> tuple[Any, dict[str, Any]]:
+    arrays: dict[str, Any] = {}
+    return pack(tree, arrays), arrays
+
+
+def test_a_normaliser_of_other_entries_is_refused() -> None:
+    both, _ = noisy(gymnasium.spaces.Dict({"pose": POSE, "state": STATE}))
+    one, _ = noisy(gymnasium.spaces.Dict({"pixels": IMAGE, "state": STATE}))
+    images, _ = noisy(IMAGE)
+    with pytest.raises(ValueError, match=r"^normaliser of pose, state does not fit observations of state$"):
+        one.load_state_dict(both.state_dict())
+    with pytest.raises(ValueError, match=r"^normaliser of state does not fit observations of images$"):
+        images.load_state_dict(one.state_dict())

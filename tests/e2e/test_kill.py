@@ -48,7 +48,7 @@ SAC = config(
 
 
 def start(run: Run) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "experiments.worker", str(run.directory), "3", "source", "target"]
+    command = [sys.executable, "-m", "experiments.worker", str(run.directory), "3", "state", "source", "target"]
     with (run.directory / "log.txt").open("ab") as log:
         return subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, "OMP_NUM_THREADS": "1"})
 
@@ -68,7 +68,7 @@ def is_at(run: Run, starts: int, rows: int) -> bool:
 
 def uninterrupted(run_config: RunConfig, root: Path) -> Run:
     run = create_run(run_config, root)
-    worker.main(run.directory, 3, ["source", "target"])
+    worker.main(run.directory, 3, ["state"], ["source", "target"])
     return run
 
 

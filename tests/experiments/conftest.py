@@ -17,6 +17,7 @@ SAC: dict[str, Any] = {"learning_starts": 100, "buffer_size": 2000, "batch_size"
 HYPERPARAMETERS = {
     "ppo": PPO,
     "recurrent_ppo": {**PPO, "policy_kwargs": {"lstm_hidden_size": 8, "net_arch": [8]}},
+    "dagger": {"train_freq": 8, "gradient_steps": 4, "batch_size": 32, "buffer_size": 2000},
     "sac": SAC,
     "tqc": SAC,
 }

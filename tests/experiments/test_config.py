@@ -11,12 +11,15 @@ import yaml
 from agents import AGENTS, AgentConfig
 from experiments.config import MAX_ENVS, RunConfig, parse_config, seed_streams, to_plain, to_yaml
 from experiments.files import read_yaml
+from pipelines import PixelsPipeline, PosePipeline
 from randomization import RandomizationConfig
 
 DRAWS = ("torso_mass + uniform(-0.5, 0.5)", "foot_friction*loguniform(0.5,2)", "gravity = truncnormal(9.8, 0.1, 9, 10)")
 CONFIGS = {
     "defaults": RunConfig(),
-    **{agent: RunConfig(agent=AgentConfig(agent)).resolved() for agent in AGENTS},
+    **{agent: RunConfig(agent=AgentConfig(agent)).resolved() for agent in AGENTS if agent != "dagger"},
+    "dagger": RunConfig(agent=AgentConfig("dagger"), teacher="t", pipeline="pose", pose=PosePipeline(critic="state")),
+    "pixels": RunConfig(pipeline="pixels", pixels=PixelsPipeline(size=64, gray=False)),
     "hyperparameters": RunConfig(
         agent=AgentConfig(
             "ppo",
@@ -59,13 +62,16 @@ def test_resolving_writes_every_default_out_and_keeps_what_is_given() -> None:
     assert config.resolved() == config
 
 
-ACCEPTED_AGENTS = "accepted: ppo, recurrent_ppo, sac, tqc"
+ACCEPTED_AGENTS = "accepted: ppo, recurrent_ppo, dagger, sac, tqc"
 REFUSED: list[tuple[dict[str, Any], str]] = [
-    ({"foo": 1}, "f: foo: unknown key (accepted: study, figure, domain, horizon, pipeline, randomization, agent, "),
+    (
+        {"foo": 1},
+        "f: foo: unknown key (accepted: study, figure, domain, horizon, pipeline, pixels, pose, randomization, ",
+    ),
     ({"agent": {"nam": "ppo"}}, "f: agent.nam: unknown key (accepted: name, hyperparameters)"),
     ({"randomization": {"lo": 1}}, "f: randomization.lo: unknown key (accepted: method, width, draws, name)"),
     ({"figure": "unicorn"}, "f: unknown figure 'unicorn'; accepted: hopper"),
-    ({"pipeline": "smell"}, "f: unknown pipeline 'smell'; accepted: state"),
+    ({"pipeline": "smell"}, "f: unknown pipeline 'smell'; accepted: state, pixels, pose"),
     ({"device": "tpu"}, "f: unknown device 'tpu'; accepted: cpu, cuda, cuda:N"),
     ({"agent": {"name": "dqn"}}, f"f: agent: unknown agent 'dqn'; {ACCEPTED_AGENTS}"),
     ({"agent": "ppo"}, "f: agent: "),

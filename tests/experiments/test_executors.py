@@ -37,7 +37,7 @@ def test_every_failure_is_read(runs: list[Run], monkeypatch: pytest.MonkeyPatch)
     def watch(active: Sequence[Run], ended: Sequence[Run]) -> None:
         watched.append((len(active), len(ended)))
 
-    failures = run_local(runs, ["source"], 1, 3, watch)
+    failures = run_local(runs, ["source"], {}, 1, 3, watch)
     assert [failure.run.config.seed for failure in failures] == [1, 3]
     for failure in failures:
         seed = failure.run.config.seed
@@ -47,9 +47,34 @@ def test_every_failure_is_read(runs: list[Run], monkeypatch: pytest.MonkeyPatch)
     assert failures[0].log.read_text().splitlines()[0] == "hello"
 
 
+def test_a_student_waits_for_its_teacher(
+    tiny: Callable[..., RunConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also for one that fails: the student's own process then says what is missing."""
+    teachers = [create_run(tiny(seed=seed), tmp_path) for seed in (1, 2)]
+    taught = {"pipeline": "pose", "pose": {"critic": "state"}, "teacher": teachers[0].directory.parent.name}
+    students = [create_run(tiny("dagger", seed=seed, **taught), tmp_path) for seed in (1, 2, 3)]
+    order: list[Run] = []
+
+    def start(run: Run, *_: Any) -> subprocess.Popen[bytes]:
+        order.append(run)
+        return python("raise SystemExit(seed == 2)")(run)
+
+    monkeypatch.setattr(executors, "_start", start)
+    together: list[set[Path]] = []
+    failures = run_local(
+        [*students, *teachers], [], {}, 1, 5, lambda active, _: together.append({run.directory for run in active})
+    )
+    assert len(failures) == 2
+    assert {run.directory for run in order} == {run.directory for run in (*students, *teachers)}
+    for seed in (0, 1):
+        assert order.index(teachers[seed]) < order.index(students[seed])
+        assert not any({teachers[seed].directory, students[seed].directory} <= active for active in together)
+
+
 def test_a_failure_without_a_word(runs: list[Run], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(executors, "_start", python("raise SystemExit(4)"))
-    (failure,) = run_local(runs[:1], [], 1, 1, lambda active, ended: None)
+    (failure,) = run_local(runs[:1], [], {}, 1, 1, lambda active, ended: None)
     assert failure.line().endswith(f"failed (exit status 4): no output [log: {failure.log}]")
     failure.log.unlink()
     assert "no output" in failure.line()
@@ -68,5 +93,5 @@ def test_an_interruption_ends_every_process(runs: list[Run], monkeypatch: pytest
 
     monkeypatch.setattr(executors, "_start", start)
     with pytest.raises(KeyboardInterrupt):
-        run_local(runs, [], 1, 2, interrupt)
+        run_local(runs, [], {}, 1, 2, interrupt)
     assert [process.poll() for process in processes] == [-15, -15]

@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from randomization.appearance import Color, Texture
-from randomization.textures import Image, find_photos, paint, read_photo
+from randomization.appearance import Color, Material, Texture
+from randomization.textures import Image, find_photos, paint, paint_box, read_photo
 
 RED: Color = (1.0, 0.0, 0.2)
 BLUE: Color = (0.0, 0.4, 1.0)
@@ -140,3 +140,32 @@ def test_a_broken_photo_is_named(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "broken.jpg").write_bytes(content)
     with pytest.raises(ValueError, match=r"broken\.jpg: not a readable image$"):
         find_photos(tmp_path)
+
+
+def box(kind: str, halves: tuple[float, float, float], period: float, angle: float = 0.0, size: int = 32) -> Image:
+    return paint_box(Material(Texture(kind, (RED, BLUE), 0), period, angle, 0.0, 0.0), halves, size)
+
+
+def test_a_plain_box_is_its_color_on_six_sides() -> None:
+    np.testing.assert_array_equal(box("plain", (1, 2, 3), 0.5), np.broadcast_to(BYTES[RED], (6, 32, 32, 3)))
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_the_sides_of_a_box_show_periods_where_opengl_looks_them_up(turned: bool) -> None:
+    """Stripes along one of each side's axes; when turned by a right angle, along the other."""
+    rng, size, period, halves = np.random.default_rng(0), 64, 0.7, np.array([0.5, 0.8, 1.1])
+    faces = box("stripes", (0.5, 0.8, 1.1), period, np.pi / 2 if turned else 0.0, size)
+    across, along = {0: 2, 1: 0, 2: 0}, {0: 1, 1: 2, 2: 1}
+    for point in rng.uniform(-1, 1, (500, 3)):
+        major = int(np.abs(point).argmax())
+        point /= abs(point[major])
+        x, y, z = point
+        # Table 3.19 of the OpenGL 2.1 specification.
+        s, t = {0: (-z * x, -y), 1: (x, z * y), 2: (x * z, -y)}[major]
+        row, column = (int((place + 1) / 2 * size) for place in (t, s))
+        axis = along[major] if turned else across[major]
+        periods = point[axis] * halves[axis] / period % 1
+        if abs(periods % 0.5 - 0.25) < 0.2:  # away from the stripes' edges
+            face = 2 * major + int(point[major] < 0)
+            expected = BYTES[RED] if periods < 0.5 else BYTES[BLUE]
+            assert tuple(faces[face, row, column]) == expected

@@ -9,16 +9,14 @@ from scipy.spatial.transform import Rotation
 
 from envs.hopper import Hopper
 from envs.task import load_model
-from randomization.appearance import AppearanceConfig, Hold
+from randomization.appearance import AppearanceConfig
 from synth_data.poses import PoseConfig, Poser
-from synth_data.sample import Sample, Sampler, SynthConfig, hold
+from synth_data.sample import Sample, Sampler, SynthConfig
 from synth_data.scene import Scene
-from vision.camera import Camera
 from vision.keypoints import keypoints_of
 
 MODEL = load_model(Hopper())
 JOINTS = SynthConfig(poses=PoseConfig({"joints": 1.0}))
-STILL = Hold((0.0, 0.0, 0.0), (0.0, 0.0, 0.0), 1.0)
 
 
 def sampler(config: SynthConfig = JOINTS) -> Sampler:
@@ -83,8 +81,12 @@ def test_the_moment_is_the_pose_seen_through_the_held_camera() -> None:
         drawing = sampler()
         sample = drawing.sample(index)
         posed = drawing.scene.pose(sample.pose.qpos, sample.view)
-        expected = replace(posed, camera=hold(posed.camera, sample.appearance.hold))
-        np.testing.assert_equal(asdict(sample.moment), asdict(expected))
+        hold = sample.appearance.hold
+        turn = Rotation.from_euler("XYZ", hold.angles).as_matrix()  # pitch, then yaw, then roll, each about turned axes
+        expected = replace(posed, camera=posed.camera.held(hold.offset, turn, hold.zoom))
+        for part, value in asdict(expected.camera).items():
+            np.testing.assert_allclose(getattr(sample.moment.camera, part), value, rtol=0, atol=1e-12)
+        np.testing.assert_equal(asdict(replace(sample.moment, camera=expected.camera)), asdict(expected))
 
 
 def test_without_blur_there_is_no_start_and_no_end() -> None:
@@ -102,46 +104,6 @@ def test_the_shutter_opens_and_closes_half_its_time_from_the_moment() -> None:
             np.testing.assert_allclose(slid, sign * np.array([half[0], 0, half[1]]), atol=1e-12)
             turn = posed.rotations[1] @ sample.moment.rotations[1].T
             np.testing.assert_allclose(Rotation.from_matrix(turn).as_rotvec(), [0, sign * half[2], 0], atol=1e-9)
-
-
-def a_camera() -> Camera:
-    return sampler().sample(1).moment.camera
-
-
-def test_a_camera_without_deviation_stays() -> None:
-    camera = a_camera()
-    held = hold(camera, STILL)
-    np.testing.assert_array_equal(held.position, camera.position)
-    np.testing.assert_allclose(held.rotation, camera.rotation, rtol=0, atol=1e-15)
-    np.testing.assert_allclose(held.fovy, camera.fovy, rtol=1e-14)
-
-
-@pytest.mark.parametrize("zoom", [0.5, 0.95, 3.0])
-def test_zoom_scales_the_focal_length(zoom: float) -> None:
-    np.testing.assert_allclose(hold(a_camera(), replace(STILL, zoom=zoom)).focal, zoom * a_camera().focal, rtol=1e-12)
-
-
-def test_the_offset_is_along_the_cameras_own_axes() -> None:
-    held = hold(a_camera(), replace(STILL, offset=(0.1, 0.2, 0.3)))
-    moved = a_camera().rotation.T @ (held.position - a_camera().position)
-    np.testing.assert_allclose(moved, [0.1, 0.2, 0.3], rtol=0, atol=1e-12)
-
-
-def test_pitch_yaw_and_roll_turn_about_right_up_and_back() -> None:
-    camera = Camera(np.zeros(3), np.eye(3), np.array(45.0), 101, 101)
-    ahead = np.array([[0.0, 0.0, -1.0], [0.1, 0.0, -1.0]])
-    up, left, rolled = (hold(camera, replace(STILL, angles=angles)) for angles in np.eye(3) * 0.1)
-    shift = camera.focal * np.tan(0.1)
-    np.testing.assert_allclose(up.project(ahead[:1])[0], [[50, 50 + shift]], rtol=1e-12)
-    np.testing.assert_allclose(left.project(ahead[:1])[0], [[50 + shift, 50]], rtol=1e-12)
-    turned = 50 + 0.1 * camera.focal * np.array([np.cos(0.1), np.sin(0.1)])
-    np.testing.assert_allclose(rolled.project(ahead)[0], [[50, 50], turned], rtol=1e-12)
-
-
-def test_turns_follow_one_another_about_the_turned_axes() -> None:
-    angles = (0.3, -0.2, 0.4)
-    turn = a_camera().rotation.T @ hold(a_camera(), replace(STILL, angles=angles)).rotation
-    np.testing.assert_allclose(turn, Rotation.from_euler("XYZ", angles).as_matrix(), atol=1e-12)
 
 
 @pytest.mark.parametrize(

@@ -95,3 +95,39 @@ def test_many_cameras_at_once_equal_one_by_one(shared: bool) -> None:
         expected_pixels, expected_depths = camera.project(points if shared else points[i])
         np.testing.assert_allclose(pixels[i], expected_pixels, rtol=1e-12)
         np.testing.assert_allclose(depths[i], expected_depths, rtol=1e-12)
+
+
+STILL = (0.0, 0.0, 0.0)
+
+
+def test_a_camera_without_deviation_stays() -> None:
+    camera = random_camera(1)
+    held = camera.held(STILL, np.eye(3), 1.0)
+    np.testing.assert_array_equal(held.position, camera.position)
+    np.testing.assert_array_equal(held.rotation, camera.rotation)
+    np.testing.assert_allclose(held.fovy, camera.fovy, rtol=1e-14)
+
+
+@pytest.mark.parametrize("zoom", [0.5, 0.95, 3.0])
+def test_zoom_scales_the_focal_length(zoom: float) -> None:
+    camera = random_camera(2)
+    np.testing.assert_allclose(camera.held(STILL, np.eye(3), zoom).focal, zoom * camera.focal, rtol=1e-12)
+
+
+def test_the_offset_is_along_the_cameras_own_axes_before_its_turn() -> None:
+    camera = random_camera(3)
+    held = camera.held((0.1, 0.2, 0.3), rotation(np.random.default_rng(0)), 1.0)
+    moved = camera.rotation.T @ (held.position - camera.position)
+    np.testing.assert_allclose(moved, [0.1, 0.2, 0.3], rtol=0, atol=1e-12)
+
+
+def test_turns_about_right_up_and_back_are_pitch_yaw_and_roll() -> None:
+    camera = upright(width=101, height=101)
+    ahead = np.array([[0.0, 0.0, -1.0], [0.1, 0.0, -1.0]])
+    turns = Rotation.from_rotvec(0.1 * np.eye(3)).as_matrix()
+    up, left, rolled = (camera.held(STILL, turn, 1.0) for turn in turns)
+    shift = camera.focal * np.tan(0.1)
+    np.testing.assert_allclose(up.project(ahead[:1])[0], [[50, 50 + shift]], rtol=1e-12)
+    np.testing.assert_allclose(left.project(ahead[:1])[0], [[50 + shift, 50]], rtol=1e-12)
+    turned = 50 + 0.1 * camera.focal * np.array([np.cos(0.1), np.sin(0.1)])
+    np.testing.assert_allclose(rolled.project(ahead)[0], [[50, 50], turned], rtol=1e-12)

@@ -47,13 +47,16 @@ def test_help_tells_everything_and_defaults(command: str, capsys: pytest.Capture
     assert "(required)" not in out or command not in ("train", "bench")
 
 
-def test_help_of_train_has_units_and_choices(capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_of_train_has_units_and_choices(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "100")  # where there is more room, the options are in two columns
     with pytest.raises(SystemExit):
         main(["train", "--help"])
     out = " ".join(capsys.readouterr().out.replace("│", " ").split())
     for words in (
         "Environment steps (of 8 ms for the hopper) after which an episode ends. (default: 500)",
-        "One of: ppo, recurrent_ppo, sac, tqc. (default: ppo)",
+        "One of: ppo, recurrent_ppo, dagger, sac, tqc. (default: ppo)",
         "(default: source)",
         "cpu or cuda. (default: cpu)",
     ):
@@ -154,11 +157,11 @@ def test_play_is_a_window_where_there_is_a_display(
     monkeypatch.setenv("DISPLAY", ":0")
     seen: list[Any] = []
 
-    def play_live(run: Run, domain: str, seed: int) -> float:
-        seen.append((run.directory, domain, seed))
+    def play_live(run: Run, domain: str, seed: int, sight: str) -> float:
+        seen.append((run.directory, domain, seed, sight))
         return float(np.float64(123.4))
 
     monkeypatch.setattr("experiments.play.play_live", play_live)
-    main(["play", str(own_run.directory), "--seed", "5"])
-    assert seen == [(own_run.directory, "source", 5)]
+    main(["play", str(own_run.directory), "--seed", "5", "--sight", "estimator"])
+    assert seen == [(own_run.directory, "source", 5, "estimator")]
     assert capsys.readouterr().out == "return 123 (50 steps)\n"

@@ -27,9 +27,9 @@ REFUSED: list[tuple[list[str], str]] = [
     (["train", "--figure", "unicorn"], "unknown figure 'unicorn'; accepted: hopper"),
     (["train", "--domain", "mars"], "accepted: first a name of nominal, source, target"),
     (["train", "--domain", "source, torso_mas+1"], "did you mean 'torso_mass'?"),
-    (["train", "--pipeline", "smell"], "unknown pipeline 'smell'; accepted: state"),
-    (["train", "--agent", "dqn"], "unknown agent 'dqn'; accepted: ppo, recurrent_ppo, sac, tqc"),
-    (["train", "--agent=dqn"], "unknown agent 'dqn'; accepted: ppo, recurrent_ppo, sac, tqc"),
+    (["train", "--pipeline", "smell"], "unknown pipeline 'smell'; accepted: state, pixels, pose"),
+    (["train", "--agent", "dqn"], "unknown agent 'dqn'; accepted: ppo, recurrent_ppo, dagger, sac, tqc"),
+    (["train", "--agent=dqn"], "unknown agent 'dqn'; accepted: ppo, recurrent_ppo, dagger, sac, tqc"),
     (["train", "--randomization", "magic"], "unknown randomisation 'magic'; accepted: none, uniform"),
     (["train", "--frobnicate", "1"], "Unrecognized options: --frobnicate, 1 (see simgap train --help)"),
     (["train", "--steps", "-1"], "steps is -1; it must be from 0"),
@@ -134,7 +134,8 @@ def test_errors_read_the_same_on_every_terminal(
         main(["train", "--agent", "dqn"])
     assert stop.value.code == 2
     assert complaint() == (
-        "simgap: error: agent: unknown agent 'dqn'; accepted: ppo, recurrent_ppo, sac, tqc (see simgap train --help)"
+        "simgap: error: agent: unknown agent 'dqn'; accepted: ppo, recurrent_ppo, dagger, sac, tqc "
+        "(see simgap train --help)"
     )
 
 

@@ -1,0 +1,48 @@
+"""Which options an agent takes for what it observes."""
+
+from typing import Any
+
+from gymnasium import spaces
+from stable_baselines3.common.policies import BasePolicy
+from stable_baselines3.common.preprocessing import is_image_space
+
+from agents.asymmetric import AsymmetricPolicy, AsymmetricSACPolicy, AsymmetricTQCPolicy, seen_by_actor
+from agents.config import AGENTS
+from agents.encoders import encoder_named
+
+ASYMMETRIC: dict[str, type[BasePolicy]] = {
+    "ppo": AsymmetricPolicy,
+    "dagger": AsymmetricPolicy,
+    "sac": AsymmetricSACPolicy,
+    "tqc": AsymmetricTQCPolicy,
+}
+"""The policies whose critic knows the state, by agent."""
+
+
+def image_policy(
+    space: spaces.Space[Any], agent: str, encoder: str = "nature", shift: int = 0
+) -> tuple[str | type[BasePolicy], dict[str, Any]]:
+    """Policy, and its ``policy_kwargs``, of the agent of this name for observations of ``space``.
+
+    A vector takes the agent's MLP policy; neither ``encoder`` nor ``shift`` says anything then. Images take the same
+    with an encoder in front, and a dict of ``state`` and one more entry the policy whose critic sees the state alone.
+
+    Raises:
+        ValueError: an unknown encoder, or observations that no policy of this agent takes.
+    """
+    network, vectors = encoder_named(encoder), AGENTS[agent].policy
+    if isinstance(space, spaces.Dict):
+        seen_by_actor(space)
+        if agent not in ASYMMETRIC:
+            raise ValueError(f"{agent} has no critic that sees another observation; accepted: {', '.join(ASYMMETRIC)}")
+        return ASYMMETRIC[agent], {"encoder": encoder, "shift": shift}
+    if not is_image_space(space):
+        return vectors, {}
+    options: dict[str, Any] = {
+        "features_extractor_class": network,
+        "features_extractor_kwargs": {"shift": shift},
+    }
+    if agent in ("ppo", "recurrent_ppo"):
+        options["ortho_init"] = network.ORTHOGONAL
+        options["net_arch"] = []  # SB3's own default behind images, but it knows only its own encoder
+    return vectors.replace("Mlp", "Cnn"), options

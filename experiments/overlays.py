@@ -1,0 +1,82 @@
+"""What a policy sees, drawn into a picture of what it does."""
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from agents import Normalizer
+from envs.render import Renderer
+from experiments.evaluate import Policy
+from pipelines import PixelsEnv, PoseEnv
+from vision.keypoints import Keypoints, keypoints_of
+from vision.state_metrics import ENTRIES
+
+Image = npt.NDArray[np.uint8]
+
+SIZE = 480
+"""Edge of a picture, px."""
+PANEL = 256
+"""Width of the column of values beside it, px."""
+SEEN, TRUE = (86, 180, 233), (235, 235, 235)
+
+
+class Painter:
+    """Draws one simulation with what its policy sees: keypoints and reconstructed values, or the last frame."""
+
+    def __init__(self, policy: Policy) -> None:
+        view = policy.env.venv if isinstance(policy.env, Normalizer) else policy.env
+        self._simulation = policy.simulation
+        self._pose = view if isinstance(view, PoseEnv) and view.eye else None
+        self._pixels = view if isinstance(view, PixelsEnv) else None
+        camera = "track"
+        if self._pose and self._pose.eye:
+            camera = self._pose.eye.camera
+        elif self._pixels:
+            camera = self._pixels.frames.film.camera
+        self._renderer = Renderer(policy.simulation.model, camera, SIZE)
+
+    def frame(self) -> Image:
+        """The simulation as it is now."""
+        batch = self._simulation.batch
+        image = self._renderer.frame(batch.get_model(0), batch.get_data(0)).copy()
+        if self._pixels:
+            last = self._pixels.pixels[0, -self._pixels.frames.film.shape[2] :].transpose(1, 2, 0)
+            image[8:176, -176:-8] = cv2.resize(last, (168, 168), interpolation=cv2.INTER_NEAREST).reshape(168, 168, -1)
+        if self._pose and self._pose.eye and self._pose.eye.keypoints is not None:
+            scale = SIZE / self._pose.eye.size
+            places = (self._pose.eye.keypoints[0] + 0.5) * scale - 0.5
+            mark_keypoints(image, places, keypoints_of(self._simulation.task.name))
+            true = self._simulation.task.observe(self._simulation._state)[0]
+            image = np.concatenate((image, _values(true, self._pose.pose[0])), axis=1)
+        return image
+
+    def close(self) -> None:
+        """Free the OpenGL context."""
+        self._renderer.close()
+
+
+def mark_keypoints(image: Image, places: npt.NDArray[np.float64], keypoints: Keypoints) -> None:
+    """Draw keypoints at ``(k, 2)``, px, joined along the skeleton."""
+    sixteenths = places * 16  # what cv2 takes
+    for a, b in keypoints.skeleton:
+        ends = [tuple(int(v) for v in np.round(sixteenths[i])) for i in (a, b)]
+        cv2.line(image, ends[0], ends[1], (255, 255, 255), 1, cv2.LINE_AA, shift=4)
+    for place in sixteenths:
+        centre = tuple(int(v) for v in np.round(place))
+        cv2.circle(image, centre, 4 * 16, SEEN, -1, cv2.LINE_AA, shift=4)
+
+
+def _values(true: npt.NDArray[np.float64], seen: npt.NDArray[np.float64]) -> Image:
+    """A column of the observation's entries: their names, what is true, and what is seen."""
+    panel = np.full((SIZE, PANEL, 3), 24, np.uint8)
+
+    def write(text: str, x: int, row: int, color: tuple[int, int, int]) -> None:
+        cv2.putText(panel, text, (x, 28 + 34 * row), cv2.FONT_HERSHEY_SIMPLEX, 0.45, color, 1, cv2.LINE_AA)
+
+    write("true", 130, 0, TRUE)
+    write("seen", 195, 0, SEEN)
+    for row, (name, a, b) in enumerate(zip(ENTRIES, true, seen, strict=True), start=1):
+        write(name.replace("_", " "), 10, row, TRUE)
+        write(f"{a:6.2f}", 120, row, TRUE)
+        write(f"{b:6.2f}", 187, row, SEEN)
+    return panel

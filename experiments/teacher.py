@@ -1,0 +1,62 @@
+"""The state policy that teaches a student who sees less."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from agents import Normalizer, Teacher, fold_normalizer
+from experiments.checkpoints import load_section
+from experiments.evaluate import load_trained
+from experiments.run import Run, open_run
+
+
+@dataclass(frozen=True)
+class Taught:
+    """What a student gets from its teacher."""
+
+    act: Teacher
+    policy: dict[str, Any]
+    """The teacher's networks, which the student starts from as far as they fit."""
+    normalizer: dict[str, Any] | None
+    """The running statistics of what the teacher saw."""
+
+
+def teacher_directory(run: Run) -> Path | None:
+    """Where the run's teacher is, or will be; None if it has none.
+
+    A name without a slash is a cell of the same study, of which the run with the same seed teaches.
+    """
+    name = run.config.teacher
+    if not name:
+        return None
+    folder = run.directory.parents[1] / name if "/" not in name else Path(name)
+    same_seed = folder / run.directory.name
+    return folder if (folder / "config.yaml").is_file() else same_seed
+
+
+def load_teacher(run: Run) -> Taught:
+    """The teacher of a run.
+
+    Raises:
+        ValueError: it is not there, not trained to its end, or a policy of another figure or of no state.
+    """
+    directory = teacher_directory(run)
+    assert directory is not None  # the configuration of an agent that is taught names one
+    teacher = open_run(directory)
+    if not teacher.done:
+        raise ValueError(f"{directory}: the teacher has not finished training; accepted: a run that has")
+    if teacher.config.pipeline != "state" or teacher.config.figure != run.config.figure:
+        raise ValueError(
+            f"{directory}: a policy of {teacher.config.figure} on {teacher.config.pipeline}; "
+            f"accepted as a teacher: one of {run.config.figure} on state"
+        )
+    saved = load_section(teacher.latest_checkpoint(), "policy")
+    loaded = load_trained(teacher, teacher.config.domain, num_envs=1, num_threads=1)
+    if isinstance(loaded.env, Normalizer):
+        fold_normalizer(loaded.agent, loaded.env)
+    loaded.env.close()
+
+    def act(states: Any) -> Any:
+        return loaded.agent.predict(states, deterministic=True)[0]
+
+    return Taught(act, saved["policy"], saved["normalizer"])
