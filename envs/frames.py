@@ -16,6 +16,7 @@ import mujoco
 import numpy as np
 import numpy.typing as npt
 
+from envs.cores import cores
 from envs.render import Camera, Looks, Renderer, check_size
 from envs.task import Array
 
@@ -69,7 +70,6 @@ class Frames:
     """Draws what simulations look like, fast: without multisampling, shadows and reflections.
 
     Simulation ``i`` is drawn by worker ``i`` modulo ``workers``; with one worker, here and now.
-
     """
 
     def __init__(self, film: Film, workers: int = 1) -> None:
@@ -101,12 +101,11 @@ class Frames:
         """
         if self._studio is None and not self._workers:
             self._open()
+        frames = np.empty((len(shot.ids), *self.film.shape), np.uint8)
         if self._studio is not None:
-            frames = np.empty((len(shot.ids), *self.film.shape), np.uint8)
             for k, i in enumerate(shot.ids):
                 frames[k] = self._studio.draw(shot.qpos[k], shot.masses[k], int(i), int(shot.episodes[k]))
             return frames
-        frames = np.empty((len(shot.ids), *self.film.shape), np.uint8)
         rows = [np.flatnonzero(shot.ids % len(self._workers) == w) for w in range(len(self._workers))]
         for worker, mine in zip(self._workers, rows, strict=True):
             worker.ask(shot, mine)
@@ -123,11 +122,6 @@ class Frames:
         for worker in self._workers:
             worker.close()
         self._studio, self._workers = None, []
-
-
-def cores() -> int:
-    """How many processor cores this process may use."""
-    return len(os.sched_getaffinity(0))
 
 
 class _Studio:
@@ -208,14 +202,18 @@ class _Worker:
 
 def _sizes(film: Film) -> tuple[int, int]:
     """Bytes of a worker's requests and of its frames."""
-    return film.num_envs * (film.model.nq + film.model.nbody + 2) * 8, film.num_envs * int(np.prod(film.shape))
+    return film.num_envs * _request(film) * 8, film.num_envs * int(np.prod(film.shape))
+
+
+def _request(film: Film) -> int:
+    """Numbers that ask for a frame: positions, masses, environment, episode."""
+    return int(film.model.nq) + int(film.model.nbody) + 2
 
 
 def _arrays(film: Film, memory: Sequence[SharedMemory]) -> tuple[Array, Image]:
-    """Requests (positions, masses, environment, episode) and frames, a row each, in shared memory."""
-    count, row = film.num_envs, film.model.nq + film.model.nbody + 2
-    requests: Array = np.ndarray((count, row), np.float64, memory[0].buf)
-    frames: Image = np.ndarray((count, *film.shape), np.uint8, memory[1].buf)
+    """Requests and frames, a row each, in shared memory."""
+    requests: Array = np.ndarray((film.num_envs, _request(film)), np.float64, memory[0].buf)
+    frames: Image = np.ndarray((film.num_envs, *film.shape), np.uint8, memory[1].buf)
     return requests, frames
 
 

@@ -85,7 +85,8 @@ def study(
         workers: Runs at a time, 0 for one a core.
     """
     from experiments.info import print_study
-    from experiments.study import read_study, run_study
+    from experiments.study import run_study
+    from experiments.study_config import read_study
 
     report, failures = run_study(read_study(name), runs, results, workers)
     print_study(report.parent)

@@ -37,16 +37,16 @@ class Failure:
 def run_local(
     runs: Sequence[Run],
     domains: Sequence[str],
-    sights: Mapping[str, Sequence[str]],
+    sights_of: Callable[[Run], Sequence[str]],
     episodes: int,
     workers: int,
     watch: Callable[[Sequence[Run], Sequence[Run]], None],
 ) -> list[Failure]:
     """Train and evaluate ``runs``, ``workers`` at a time, one core each.
 
-    A run waits for its teacher, if that is one of ``runs``. ``sights`` are those that each pipeline is judged through,
-    by its name. A run that fails does not stop the others. ``watch`` is called about twice a second with the runs in
-    progress and the runs that have ended. On Ctrl-C, SIGTERM or SIGHUP the processes are asked to save and stop.
+    A run waits for its teacher, if that is one of ``runs``. ``sights_of`` says what each is judged through. A run that
+    fails does not stop the others. ``watch`` is called about twice a second with the runs in progress and the runs that
+    have ended. On Ctrl-C, SIGTERM or SIGHUP the processes are asked to save and stop.
 
     Returns:
         The failures, in the order of ``runs``.
@@ -59,8 +59,7 @@ def run_local(
         while waiting or active:
             while len(active) < workers and (run := _next(waiting, active.values())):
                 waiting.remove(run)
-                judged = sights.get(run.config.sees.name, run.config.sees.sights[:1])
-                active[_start(run, domains, judged, episodes)] = run
+                active[_start(run, domains, sights_of(run), episodes)] = run
             for process in [process for process in active if process.poll() is not None]:
                 run = active.pop(process)
                 ended.append(run)

@@ -6,6 +6,8 @@ from typing import Any
 
 import pandas as pd
 
+from experiments.sights import matching, ratio
+from experiments.statistics import seed_scores
 from experiments.tables import CELL, SETTING
 
 DASH, MINUS, ARROW, PERCENT = "\u2014", "\u2212", "\u2192", "\u202f%"
@@ -67,7 +69,11 @@ def method(randomization: str) -> str:
 def setting_labels(frame: pd.DataFrame) -> pd.Series:
     """What tells each row's setting from the others' in the frame; empty if they share one."""
     units = {"horizon": "-step episodes", "steps": " steps"}
-    varying = [c for c in SETTING if c in frame and frame[c].nunique() > 1]
+    varying: list[str] = []
+    for column in (c for c in SETTING if c in frame and frame[c].nunique() > 1):
+        # One that follows from those before it, as steps often do from the agent, says nothing more.
+        if not varying or frame.groupby(varying)[column].nunique().max() > 1:
+            varying.append(column)
     labels = [
         " \u00b7 ".join(number(row[c]) + units[c] if c in units else str(row[c]) for c in varying)
         for _, row in frame.iterrows()
@@ -197,8 +203,10 @@ def cautions(study: Mapping[str, Any], summary: pd.DataFrame, episodes: pd.DataF
     return notes
 
 
-def goals_reached(study: Mapping[str, Any], summary: pd.DataFrame) -> list[dict[str, str]]:
+def goals_reached(study: Mapping[str, Any], summary: pd.DataFrame, episodes: pd.DataFrame) -> list[dict[str, str]]:
     """Each goal of the study with what was reached; one row for every cell that the goal names.
+
+    A goal with ``of`` is a share of the IQM of the cell that differs in those columns, whatever its training steps.
 
     Returns:
         Dicts with ``text``, ``goal``, ``reached``, ``interval`` and ``verdict``: ``met``, ``met,
@@ -207,21 +215,39 @@ def goals_reached(study: Mapping[str, Any], summary: pd.DataFrame) -> list[dict[
     """
     rows = []
     for goal in study["goals"]:
-        wanted = {key: goal[key] for key in [*CELL, "eval_domain"] if key in goal}
-        text = str(goal["text"])
-        result = {"text": text, "goal": f"\u2265 {number(goal['at_least'])}"}
-        chosen = summary[(summary[list(wanted)] == pd.Series(wanted)).all(axis=1)]
+        wanted = {key: goal[key] for key in [*CELL, "eval_domain"] if goal.get(key)}
+        text, form = str(goal["text"]), percent if goal.get("of") else number
+        result = {"text": text, "goal": f"\u2265 {form(goal['at_least'])}"}
+        chosen = matching(summary, wanted)
         if chosen.empty:
             rows.append(result | {"reached": DASH, "interval": "", "verdict": "not measured"})
         for (_, row), setting in zip(chosen.iterrows(), setting_labels(chosen), strict=True):
+            value, low, high = row["iqm"], row["iqm_low"], row["iqm_high"]
+            if goal.get("of"):
+                value, low, high = _share_of(row, goal["of"], episodes)
             result |= {"text": f"{text} ({setting})" if setting else text}
-            result |= {"reached": number(row["iqm"])}
-            result |= {"interval": span(row["iqm_low"], row["iqm_high"])}
-            rows.append(result | {"verdict": _verdict(row, goal["at_least"])})
+            result |= {"reached": form(value), "interval": span(low, high, form)}
+            rows.append(result | {"verdict": _verdict(value, low, goal["at_least"], form)})
     return rows
 
 
-def _verdict(row: Mapping[str, Any], at_least: float) -> str:
-    if row["iqm"] < at_least:
-        return f"missed by {number(max(1, at_least - row['iqm']))}"
-    return "met" if row["iqm_low"] >= at_least else "met, within the uncertainty"
+def _share_of(row: pd.Series, of: Mapping[str, str], episodes: pd.DataFrame) -> tuple[float, float, float]:
+    """The cell's IQM over that of the one which differs in the columns ``of``, with its interval."""
+    where = [column for column in [*CELL, "eval_domain"] if column != "steps"]
+    own = dict(row[where])
+    scores, reference = (
+        seed_scores(matching(episodes, cell)).to_numpy(float)
+        for cell in ({**own, "steps": row["steps"]}, {**own, **of})
+    )
+    if not len(reference):
+        return math.nan, math.nan, math.nan
+    return ratio(scores, reference, list(row[[*CELL, "eval_domain"]]))
+
+
+def _verdict(value: float, low: float, at_least: float, form: Callable[[float], str]) -> str:
+    if math.isnan(value):
+        return "not measured"
+    if value < at_least:
+        short = at_least - value
+        return f"missed by {form(max(1, short) if form is number else max(0.01, short))}"
+    return "met" if low >= at_least else "met, within the uncertainty"

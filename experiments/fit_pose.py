@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from envs.cores import cores
 from experiments.config import differences, to_yaml
 from experiments.dataset import GAITS, MANIFEST, POLICIES, read_finished
 from experiments.files import digest, locked, read_json, write_json, write_text, write_with
@@ -34,7 +35,7 @@ from experiments.pose_files import (
 from experiments.pose_frames import LOOKS
 from experiments.pose_images import judge_dataset, judge_frames
 from experiments.pose_tracks import Tracks, record_tracks
-from experiments.run import cores, provenance
+from experiments.run import provenance
 from synth_data.sample import SPLITS
 from vision.error_fit import fit_error_model
 from vision.error_model import load_error_model

@@ -47,17 +47,17 @@ def returns_chart(
     groups = list(dict.fromkeys(labels))
     means = episodes.groupby([*CELL, "eval_domain", "seed"])["return"].mean()
     pitch = len(domains) + 1.15  # bar heights are 1; the rest is room for the group's label
-    figure, axes = _frame(1.15 + 0.36 * pitch * len(groups) + 0.3 * bool(reference))
+    figure, axes = frame(1.15 + 0.36 * pitch * len(groups) + 0.3 * bool(reference))
     for (_, row), label in zip(summary.iterrows(), labels, strict=True):
         place = domains.index(row["eval_domain"])
         y = pitch * groups.index(label) + place
         scores = means.loc[tuple(row[[*CELL, "eval_domain"]])].to_numpy()
         axes.barh(y, row["iqm"], height=0.86, color=PALETTE[place % len(PALETTE)], alpha=0.75)
-        _whisker(axes, y, row["iqm_low"], row["iqm_high"])
-        axes.scatter(scores, y + _spread(len(scores)), s=17, **_POINT)
-        axes.text(1.02, y, number(row["iqm"]), transform=axes.get_yaxis_transform(), **_VALUE)
+        whisker(axes, y, row["iqm_low"], row["iqm_high"])
+        axes.scatter(scores, y + seed_spread(len(scores)), s=17, **POINT)
+        axes.text(1.02, y, number(row["iqm"]), transform=axes.get_yaxis_transform(), **VALUE)
     for place, label in enumerate(groups):
-        _group_label(axes, pitch * place - 0.85, label)
+        group_label(axes, pitch * place - 0.85, label)
     for place, domain in enumerate(domains):
         color = PALETTE[place % len(PALETTE)]
         axes.barh(0, 0, color=color, alpha=0.75, label=f"judged in {domain}")
@@ -66,20 +66,20 @@ def returns_chart(
     axes.axvline(0, color=INK, lw=1)
     axes.set_ylim(pitch * len(groups) - 1.4, -1.5)
     axes.set_xlabel(f"return per episode of {horizons(summary)} steps", fontsize=TEXT, color=INK)
-    _legend(figure, axes)
+    legend(figure, axes)
     return figure
 
 
 def gap_chart(gaps: pd.DataFrame) -> Figure:
     """The gap of each cell (return in the source minus in the target) with its 95 % interval."""
-    figure, axes = _frame(0.95 + 0.66 * len(gaps))
+    figure, axes = frame(0.95 + 0.66 * len(gaps))
     for y, ((_, row), label) in enumerate(zip(gaps.iterrows(), cell_labels(gaps), strict=True)):
         axes.plot([0, row["gap"]], [y, y], color=PALETTE[1], lw=3, alpha=0.35)
-        _whisker(axes, y, row["gap_low"], row["gap_high"])
+        whisker(axes, y, row["gap_low"], row["gap_high"])
         axes.scatter([row["gap"]], [y], s=70, color=PALETTE[1], zorder=5)
         text = f"{number(row['gap'])}  ({percent(row['relative_gap'])})"
-        axes.text(1.02, y, text, transform=axes.get_yaxis_transform(), **_VALUE)
-        _group_label(axes, y - 0.4, label)
+        axes.text(1.02, y, text, transform=axes.get_yaxis_transform(), **VALUE)
+        group_label(axes, y - 0.4, label)
     axes.axvline(0, color=INK, lw=1)
     axes.set_ylim(len(gaps) - 0.6, -0.75)
     axes.set_xlabel(f"return lost per episode of {horizons(gaps)} steps", fontsize=TEXT, color=INK)
@@ -118,18 +118,18 @@ def learning_curves(curves: pd.DataFrame, horizon: int | None = None) -> Figure:
 
 def learning_curve(run_curve: pd.DataFrame, horizon: int | None = None) -> Figure:
     """The learning curve of one run; columns ``step`` and ``return``."""
-    figure, axes = _frame(3.4, "both")
+    figure, axes = frame(3.4, "both")
     axes.plot(run_curve["step"], run_curve["return"], color=PALETTE[0], lw=2)
     axes.set_xlabel("training steps", fontsize=TEXT, color=INK)
     axes.set_ylabel(_return_label(horizon), fontsize=TEXT, color=INK, ma="center")
     return figure
 
 
-_POINT: dict[str, Any] = {"color": "white", "edgecolors": INK, "linewidths": 0.9, "zorder": 4}
-_VALUE: dict[str, Any] = {"va": "center", "ha": "left", "fontsize": TEXT, "color": INK}
+POINT: dict[str, Any] = {"color": "white", "edgecolors": INK, "linewidths": 0.9, "zorder": 4}
+VALUE: dict[str, Any] = {"va": "center", "ha": "left", "fontsize": TEXT, "color": INK}
 
 
-def _frame(height: float, grid: Literal["x", "both"] = "x") -> tuple[Figure, Axes]:
+def frame(height: float, grid: Literal["x", "both"] = "x") -> tuple[Figure, Axes]:
     figure = Figure(figsize=(WIDTH, height), layout="constrained")
     axes = figure.subplots()
     _style(axes, grid)
@@ -149,19 +149,19 @@ def _style(axes: Axes, grid: Literal["x", "both"]) -> None:
     axes.locator_params(axis="x", nbins=5)
 
 
-def _whisker(axes: Axes, y: float, low: float, high: float) -> None:
+def whisker(axes: Axes, y: float, low: float, high: float) -> None:
     axes.plot([low, high], [y, y], color=INK, lw=2, zorder=3)
     axes.plot([low, high], [y, y], color=INK, lw=0, marker="|", ms=9, mew=2, zorder=3)
 
 
-def _spread(count: int) -> NDArray[np.float64]:
+def seed_spread(count: int) -> NDArray[np.float64]:
     """Vertical offsets that keep the seeds' points apart, in the order of the seeds."""
     order = (np.arange(count) * 0.618034) % 1  # golden ratio: neighbours land far apart
     offsets: NDArray[np.float64] = 0.56 * (order - order.mean())
     return offsets
 
 
-def _group_label(axes: Axes, y: float, label: str) -> None:
+def group_label(axes: Axes, y: float, label: str) -> None:
     place = axes.get_yaxis_transform()
     paper = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}  # above lines behind the text
     style: dict[str, Any] = {
@@ -175,7 +175,7 @@ def _group_label(axes: Axes, y: float, label: str) -> None:
     axes.text(0.01, y, short, transform=place, **style)
 
 
-def _legend(figure: Figure, axes: Axes) -> None:
+def legend(figure: Figure, axes: Axes) -> None:
     handles, labels = axes.get_legend_handles_labels()
     order = sorted(range(len(labels)), key=lambda i: not labels[i].startswith("judged in"))
     figure.legend(

@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from experiments import findings, plots, report_tables
+from experiments import findings, plots, report_tables, sight_charts, sights
 from experiments.files import read_json, read_yaml, write_text
 from experiments.findings import PERCENT, count
 from experiments.pages import TEMPLATES, data_uri
@@ -30,6 +30,8 @@ STUDY_FIELDS: Fields = {
     "base": dict,
 }
 GOAL_FIELDS: Fields = {"text": str, "at_least": (int, float)}
+COMPARISON_FIELDS: Fields = {"name": str, "title": str, "caption": str, "rows": list}
+ROW_FIELDS: Fields = {"text": str, "cell": dict}
 PROVENANCE_FIELDS: Fields = {
     "command": str,
     "machine": str,
@@ -61,13 +63,21 @@ def write_report(directory: Path) -> Path:
         curves = read_table(directory / "curves.csv", CURVES).dropna()
     videos = sorted((directory / "videos").glob("[!.]*.mp4"))
 
-    summary = summarize(episodes)
-    lost = gaps(episodes, study["source"], study["target"])
-    figures = _figures(study, episodes, summary, lost, curves)
+    everything = summarize(episodes)
+    all_lost = gaps(episodes, study["source"], study["target"])
+    summary, lost = sights.own(everything), sights.own(all_lost)
+    parts = sights.taken_apart(episodes, study["source"], study["target"])
+    figures = {
+        **_figures(study, sights.own(episodes), summary, lost, curves),
+        **_comparisons(study, path.parent, everything, episodes),
+        **_sight_figures(parts, sights.calibration(episodes)),
+    }
     for name, figure in figures.items():
         plots.save(figure["figure"], directory / "figures" / f"{name}.png")
-    write_text(directory / "summary.csv", summary.to_csv(index=False))
-    write_text(directory / "gaps.csv", lost.to_csv(index=False))
+    write_text(directory / "summary.csv", everything.to_csv(index=False))
+    write_text(directory / "gaps.csv", all_lost.to_csv(index=False))
+    if not parts.empty:
+        write_text(directory / "parts.csv", parts.to_csv(index=False))
 
     single = len(summary[SETTING].drop_duplicates()) == 1
     context = {
@@ -79,8 +89,9 @@ def write_report(directory: Path) -> Path:
         "setting": findings.setting_words(summary.iloc[0]) if single else "",
         "horizons": findings.horizons(summary),
         "main": report_tables.gap_table(study, summary, lost),
-        "levels": report_tables.levels_table(summary),
-        "goals": findings.goals_reached(study, summary),
+        "parts": report_tables.parts_table(study, parts, everything),
+        "levels": report_tables.levels_table(everything),
+        "goals": findings.goals_reached(study, everything, episodes),
         "figures": figures,
         "runs": report_tables.runs_table(runs, episodes),
         "training": report_tables.training_words(runs),
@@ -102,6 +113,11 @@ def _read_study(path: Path) -> dict[str, Any]:
     study["tuning"] = [line.strip() for line in str(study.get("tuning") or "").splitlines() if line.strip()]
     for place, goal in enumerate(study["goals"]):
         _checked(path, goal, GOAL_FIELDS, f"goals[{place}].")
+    study["comparisons"] = study.get("comparisons") or []
+    for place, comparison in enumerate(study["comparisons"]):
+        _checked(path, comparison, COMPARISON_FIELDS, f"comparisons[{place}].")
+        for row in comparison["rows"]:
+            _checked(path, row, ROW_FIELDS, f"comparisons[{place}].rows: ")
     return study
 
 
@@ -159,6 +175,44 @@ def _figures(
             "caption": f"Mean return of recent training episodes (up to {horizons} steps), in the "
             "training domain and under its randomisation. Thick: interquartile mean over seeds; "
             f"band: their 25 to 75{PERCENT} range; thin: each seed.",
+        }
+    return figures
+
+
+def _comparisons(
+    study: Mapping[str, Any], directory: Path, summary: pd.DataFrame, episodes: pd.DataFrame
+) -> dict[str, dict[str, Any]]:
+    """The charts of chosen cells that the study asks for."""
+    figures = {}
+    for comparison in study["comparisons"]:
+        try:
+            compared = sights.compare(comparison["rows"], summary)
+        except (ValueError, KeyError) as error:
+            raise ValueError(f"{directory / 'study.yaml'}: comparison {comparison['name']}: {error}") from None
+        figures[comparison["name"]] = {
+            "figure": sight_charts.comparison_chart(compared, episodes),
+            "title": comparison["title"],
+            "caption": comparison["caption"],
+        }
+    return figures
+
+
+def _sight_figures(parts: pd.DataFrame, pairs: pd.DataFrame) -> dict[str, dict[str, Any]]:
+    figures = {}
+    if not parts.empty:
+        figures["parts"] = {
+            "figure": sight_charts.parts_chart(parts),
+            "title": "The gap taken apart",
+            "caption": "From the true state in the source to the estimator in the target. Dynamics: what the true "
+            "state loses from source to target. Perception: what the estimator loses against the true state, in the "
+            "source. Interaction: how much more it loses in the target. Means over seeds of differences within a "
+            f"seed, which add up to the total; whiskers are 95{PERCENT} bootstrap intervals over seeds.",
+        }
+    if not pairs.empty:
+        figures["calibration"] = {
+            "figure": sight_charts.calibration_chart(pairs),
+            "title": "Does the error model predict the estimator?",
+            "caption": sight_charts.calibration_words(pairs),
         }
     return figures
 

@@ -17,7 +17,11 @@ from experiments.findings import (
     setting_labels,
     span,
 )
+from experiments.sights import MODEL, PARTS, REAL, TRUE, matching
 from experiments.statistics import seed_scores
+from experiments.tables import CELL
+
+SIGHT_WORDS = ("true state", "error model", "estimator")
 
 Table = dict[str, Any]
 """``columns`` (headings) and ``rows`` (of strings, or of ``(value, small print)`` pairs)."""
@@ -78,6 +82,31 @@ def gap_table(study: Mapping[str, Any], summary: pd.DataFrame, lost: pd.DataFram
     columns = ["trained in", f"in {source}", f"in {target}", "gap", "gap in %", "share closed"]
     columns += [f"worst seed in {target}", f"CVaR10 in {target}", "seeds"]
     return {"columns": columns, "rows": rows}
+
+
+def parts_table(study: Mapping[str, Any], parts: pd.DataFrame, summary: pd.DataFrame) -> Table | None:
+    """One row per cell: its returns through each sight, and what each part of the gap takes; None without any."""
+    if parts.empty:
+        return None
+    source, target = study["source"], study["target"]
+    rows = []
+    for label, row in zip(_short_labels(parts), _rows(parts), strict=True):
+        returns = [
+            number(_iqm(summary, {**{name: row[name] for name in CELL}, "eval_domain": domain}, sight))
+            for sight in (TRUE, MODEL, REAL)
+            for domain in (source, target)
+        ]
+        taken = [(number(row[part]), span(row[f"{part}_low"], row[f"{part}_high"])) for part in PARTS]
+        rows.append([label, *returns, *taken, str(row["n_seeds"])])
+    columns = ["trained in", *(f"{sight} in {domain}" for sight in SIGHT_WORDS for domain in (source, target))]
+    return {"columns": [*columns, *PARTS, "seeds"], "rows": rows}
+
+
+def _iqm(summary: pd.DataFrame, cell: Mapping[str, Any], sight: str) -> float:
+    """Of the cell through ``sight``, which may be its pipeline's own."""
+    through = matching(summary, {**cell, "pipeline": f"{cell['pipeline']}@{sight}"})
+    found = through if len(through) else matching(summary, cell)
+    return float(found["iqm"].iloc[0])
 
 
 def levels_table(summary: pd.DataFrame) -> Table:

@@ -15,7 +15,6 @@
 
 import contextlib
 import importlib.metadata
-import os
 import platform
 import subprocess
 import sys
@@ -25,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from envs.cores import cores
 from experiments.checkpoints import list_checkpoints
 from experiments.config import RunConfig, differences, parse_config, to_yaml
 from experiments.files import locked, read_json, read_json_lines, read_yaml, write_json, write_text
@@ -212,16 +212,6 @@ def provenance() -> dict[str, Any]:
         "python": platform.python_version(),
         "versions": versions,
     }
-
-
-def core_numbers() -> list[int]:
-    """The processor cores that this process may use."""
-    return sorted(os.sched_getaffinity(0))
-
-
-def cores() -> int:
-    """How many processor cores this process may use."""
-    return len(core_numbers())
 
 
 def _commit() -> str:

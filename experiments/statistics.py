@@ -144,7 +144,7 @@ def summarize(episodes: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
     rows = []
     for key, group in episodes.groupby(keys, sort=True):
         seeds = scores.loc[key].to_numpy()
-        low, high = interval(bootstrap(iqm, seeds, _stream(seed, *key)))
+        low, high = interval(bootstrap(iqm, seeds, random_stream(seed, *key)))
         rows.append(
             dict(zip(keys, key, strict=True))
             | {"n_seeds": len(seeds), "episodes": len(group)}
@@ -188,7 +188,7 @@ def gaps(episodes: pd.DataFrame, source: str, target: str, seed: int = 0) -> pd.
 def _loss(pair: Array, stream: tuple[Any, ...]) -> dict[str, Any]:
     difference = pair[:, 0] - pair[:, 1]
     in_source, gap = iqm(pair[:, 0]), iqm(difference)
-    low, high = interval(bootstrap(iqm, difference, _stream(*stream, "gap")))
+    low, high = interval(bootstrap(iqm, difference, random_stream(*stream, "gap")))
     relative = gap / in_source if in_source > 0 else math.nan
     row = {"source_iqm": in_source, "target_iqm": iqm(pair[:, 1]), "gap": gap}
     return row | {"gap_low": low, "gap_high": high, "relative_gap": relative}
@@ -196,11 +196,11 @@ def _loss(pair: Array, stream: tuple[Any, ...]) -> dict[str, Any]:
 
 def _gain(pair: Array, baseline: Array, oracle: Array | None, stream: tuple[Any, ...]) -> dict[str, Any]:
     samples = [pair[:, 1], baseline[:, 1]]
-    low, high = interval(bootstrap(_advantage, samples, _stream(*stream, "won_back")))
+    low, high = interval(bootstrap(_advantage, samples, random_stream(*stream, "won_back")))
     gain = {"won_back": _advantage(*samples), "won_back_low": low, "won_back_high": high}
     if oracle is not None:
         samples.append(oracle[:, 1])
-        low, high = interval(bootstrap(_share, samples, _stream(*stream, "share")))
+        low, high = interval(bootstrap(_share, samples, random_stream(*stream, "share")))
         gain |= {"share_closed": _share(*samples), "share_low": low, "share_high": high}
     return gain
 
@@ -223,7 +223,8 @@ def _share(in_target: Array, baseline: Array, oracle: Array) -> float:
     return (iqm(in_target) - iqm(baseline)) / to_close if to_close > 0 else math.nan
 
 
-def _stream(seed: int, *key: object) -> np.random.Generator:
+def random_stream(seed: int, *key: object) -> np.random.Generator:
+    """The generator of one bootstrap."""
     return np.random.default_rng([seed, *"|".join(map(str, key)).encode()])
 
 

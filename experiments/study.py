@@ -1,123 +1,25 @@
 """A study: a grid of runs, their evaluation, statistics, pictures and report, in one directory under ``results/``."""
 
-import re
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from experiments.config import NAME, NAME_WORDS, RunConfig, parse_config, to_yaml
+from envs.cores import cores
+from experiments.config import to_yaml
 from experiments.evaluate import missing_domains
 from experiments.executors import run_local
-from experiments.files import read_json, read_yaml, write_json, write_text
+from experiments.files import read_json, write_json, write_text
 from experiments.metrics import read_curve
 from experiments.play import record_video
 from experiments.progress import StudyProgress
 from experiments.report import write_report
-from experiments.run import RESULTS, RUNS, Run, cores, create_run, provenance
+from experiments.run import RESULTS, RUNS, Run, create_run, provenance
+from experiments.sights import MODEL, TRUE
 from experiments.statistics import read_episodes
-
-STUDIES = Path(__file__).parent / "studies"
-
-
-@dataclass(frozen=True)
-class Goal:
-    """A number that a study set out to reach: an IQM of one cell in one evaluation domain."""
-
-    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012  # read by pydantic, never written
-
-    text: str
-    randomization: str
-    train_domain: str
-    eval_domain: str
-    at_least: float
-
-
-@dataclass(frozen=True)
-class StudyConfig:
-    """The grid: every cell is the base configuration with some keys changed, trained with every seed."""
-
-    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012  # read by pydantic, never written
-
-    name: str
-    title: str
-    description: str
-    base: dict[str, Any]
-    """Keys of a run's configuration that all cells share."""
-    cells: list[dict[str, Any]]
-    """Keys that each cell changes, and ``seeds`` where a cell has fewer than the others."""
-    source: str = "source"
-    """Domain that policies are trained in."""
-    target: str = "target"
-    """Domain that they are judged in; the same as the source when there is no gap to measure."""
-    seeds: int = 10
-    """Training seeds 0, 1, 2 … of each cell."""
-    episodes: int = 50
-    """Evaluation episodes of each seed, domain and sight."""
-    sights: dict[str, list[str]] = field(default_factory=dict)
-    """What each pipeline's policies are judged through, by its name; its own sight where nothing is said."""
-    goals: list[Goal] = field(default_factory=list)
-    tuning: str = ""
-    """How the settings were chosen, on what, and what else was tried; a line is a paragraph."""
-
-    def __post_init__(self) -> None:
-        if not re.fullmatch(NAME, self.name):
-            raise ValueError(f"name {self.name!r} must be {NAME_WORDS}")
-        for key in ("seeds", "episodes"):
-            if getattr(self, key) < 1:
-                raise ValueError(f"{key} is {getattr(self, key)}; it must be 1 or more")
-        if not self.cells:
-            raise ValueError("cells is empty; a study needs at least one cell (accepted: {} for the base itself)")
-        configs = [config.path for config in self.runs()]
-        for path in configs:
-            if configs.count(path) > 1:
-                raise ValueError(f"cells: two of them are the same run {path}; each must differ from the others")
-
-    def runs(self) -> list[RunConfig]:
-        """Every run of the grid, seed by seed, so that an interrupted study has whole seeds."""
-        configs = []
-        for seed in range(self.seeds):
-            for index, cell in enumerate(self.cells):
-                where = f"study {self.name}, cells[{index}]"
-                seeds = cell.get("seeds", self.seeds)
-                if not isinstance(seeds, int) or not 1 <= seeds <= self.seeds:
-                    raise ValueError(f"{where}: seeds is {seeds!r}; it must be from 1 to the study's {self.seeds}")
-                if seed < seeds:
-                    keys = {key: value for key, value in cell.items() if key != "seeds"}
-                    given = {**_merge(self.base, keys), "study": self.name, "seed": seed}
-                    configs.append(parse_config(RunConfig, given, where))
-        return configs
-
-    @property
-    def domains(self) -> list[str]:
-        """Evaluation domains."""
-        return list(dict.fromkeys((self.source, self.target)))
-
-
-def _merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Nested mappings, the changes over the base."""
-    merged = dict(base)
-    for key, value in changes.items():
-        below = merged.get(key)
-        both = isinstance(value, Mapping) and isinstance(below, Mapping)
-        merged[key] = _merge(below, value) if both and below is not None else value
-    return merged
-
-
-def read_study(name: str) -> StudyConfig:
-    """A study by the name of one that ships, or by the path of a YAML file.
-
-    Raises:
-        ValueError: there is no such study, or its file has a fault.
-    """
-    path = Path(name) if name.endswith((".yaml", ".yml")) else STUDIES / f"{name}.yaml"
-    if not path.is_file():
-        known = ", ".join(sorted(file.stem for file in STUDIES.glob("*.yaml")))
-        raise ValueError(f"unknown study {name!r}; accepted: {known}, or the path of a .yaml file")
-    return parse_config(StudyConfig, read_yaml(path), str(path))
+from experiments.study_config import StudyConfig
 
 
 def run_study(
@@ -147,7 +49,7 @@ def run_study(
         failures = run_local(
             missing,
             study.domains,
-            study.sights,
+            study.sights_of,
             study.episodes,
             workers or cores(),
             lambda active, ended: progress.update(active, [*complete, *ended]),
@@ -164,8 +66,8 @@ def run_study(
 def _complete(run: Run, study: StudyConfig) -> bool:
     """Whether nothing is left to do; what is damaged is for the run's own process to report."""
     try:
-        sights = study.sights.get(run.config.sees.name, run.config.sees.sights[:1])
-        return run.done and not any(missing_domains(run, study.domains, study.episodes, sight) for sight in sights)
+        missing = (missing_domains(run, study.domains, study.episodes, sight) for sight in study.sights_of(run))
+        return run.done and not any(missing)
     except ValueError:
         return False
 
@@ -201,10 +103,15 @@ def collect(study: StudyConfig, runs: Sequence[Run], directory: Path, wall_s: fl
     write_text(directory / "runs.csv", run_table.to_csv(index=False))
     write_json(directory / "provenance.json", _study_provenance(study, directory, wall_s))
     for run in runs:
-        video = directory / "videos" / f"{run.directory.parent.name}-in-{study.target}.mp4"
         # The first seed, not the best one.
-        if run.config.seed == 0 and not video.exists():
-            record_video(run, study.target, video)
+        for sight in study.sights_of(run) if run.config.seed == 0 else ():
+            own = sight == run.config.sees.sights[0]
+            if not own and sight in (TRUE, MODEL):
+                continue  # nothing is seen there that the others do not show
+            seen = "" if own else f"-through-{sight}"
+            video = directory / "videos" / f"{run.directory.parent.name}{seen}-in-{study.target}.mp4"
+            if not video.exists():
+                record_video(run, study.target, video, sight=sight)
 
 
 def _study_provenance(study: StudyConfig, directory: Path, wall_s: float) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from envs.cores import core_numbers, cores
 from experiments.dataset import (
     LOCK,
     PARTS,
@@ -23,7 +24,6 @@ from experiments.dataset import (
 )
 from experiments.executors import last_words, one_core, stoppable
 from experiments.files import append_json_line, locked
-from experiments.run import core_numbers, cores
 from synth_data.sample import SynthConfig
 
 CHUNK = 2000

@@ -13,7 +13,8 @@ from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepReturn
 
 from envs import BatchedEnv
-from envs.frames import Film, Frames, cores
+from envs.cores import cores
+from envs.frames import Film, Frames
 from pipelines.eyes import Eye, Imagined, Seen
 from pipelines.filmed import Filmed
 from vision.error_model import load_error_model

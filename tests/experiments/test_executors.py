@@ -23,6 +23,10 @@ def python(code: str) -> Callable[..., subprocess.Popen[bytes]]:
     return start
 
 
+def own_sight(run: Run) -> Sequence[str]:
+    return run.config.sees.sights[:1]
+
+
 @pytest.fixture
 def runs(tmp_path: Path, tiny: Callable[..., RunConfig]) -> list[Run]:
     return [create_run(tiny(seed=seed), tmp_path) for seed in range(5)]
@@ -37,7 +41,7 @@ def test_every_failure_is_read(runs: list[Run], monkeypatch: pytest.MonkeyPatch)
     def watch(active: Sequence[Run], ended: Sequence[Run]) -> None:
         watched.append((len(active), len(ended)))
 
-    failures = run_local(runs, ["source"], {}, 1, 3, watch)
+    failures = run_local(runs, ["source"], own_sight, 1, 3, watch)
     assert [failure.run.config.seed for failure in failures] == [1, 3]
     for failure in failures:
         seed = failure.run.config.seed
@@ -63,7 +67,12 @@ def test_a_student_waits_for_its_teacher(
     monkeypatch.setattr(executors, "_start", start)
     together: list[set[Path]] = []
     failures = run_local(
-        [*students, *teachers], [], {}, 1, 5, lambda active, _: together.append({run.directory for run in active})
+        [*students, *teachers],
+        [],
+        own_sight,
+        1,
+        5,
+        lambda active, _: together.append({run.directory for run in active}),
     )
     assert len(failures) == 2
     assert {run.directory for run in order} == {run.directory for run in (*students, *teachers)}
@@ -74,7 +83,7 @@ def test_a_student_waits_for_its_teacher(
 
 def test_a_failure_without_a_word(runs: list[Run], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(executors, "_start", python("raise SystemExit(4)"))
-    (failure,) = run_local(runs[:1], [], {}, 1, 1, lambda active, ended: None)
+    (failure,) = run_local(runs[:1], [], own_sight, 1, 1, lambda active, ended: None)
     assert failure.line().endswith(f"failed (exit status 4): no output [log: {failure.log}]")
     failure.log.unlink()
     assert "no output" in failure.line()
@@ -93,5 +102,5 @@ def test_an_interruption_ends_every_process(runs: list[Run], monkeypatch: pytest
 
     monkeypatch.setattr(executors, "_start", start)
     with pytest.raises(KeyboardInterrupt):
-        run_local(runs, [], {}, 1, 2, interrupt)
+        run_local(runs, [], own_sight, 1, 2, interrupt)
     assert [process.poll() for process in processes] == [-15, -15]

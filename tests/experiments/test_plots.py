@@ -62,7 +62,7 @@ def test_returns_chart_shows_bars_seeds_values_and_horizon(episodes: pd.DataFram
 
 def test_points_of_all_seeds_stay_on_their_bar() -> None:
     for count in (1, 2, 10, 50):
-        assert np.abs(plots._spread(count)).max() < 0.43
+        assert np.abs(plots.seed_spread(count)).max() < 0.43
 
 
 def test_gap_chart_marks_each_gap_and_its_interval(episodes: pd.DataFrame) -> None:

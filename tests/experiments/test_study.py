@@ -18,7 +18,8 @@ from experiments.config import parse_config
 from experiments.files import read_json
 from experiments.run import Run, find_runs
 from experiments.statistics import read_episodes
-from experiments.study import STUDIES, StudyConfig, read_study, run_study
+from experiments.study import run_study
+from experiments.study_config import STUDIES, StudyConfig, read_study
 
 SUMMARY = (
     "study,figure,horizon,pipeline,randomization,agent,steps,train_domain,eval_domain,n_seeds,episodes,"

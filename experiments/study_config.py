@@ -1,0 +1,146 @@
+"""What a study is: its grid of runs, how they are judged, its goals and its charts."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from experiments.config import NAME, NAME_WORDS, RunConfig, parse_config
+from experiments.files import read_yaml
+from experiments.run import Run
+
+STUDIES = Path(__file__).parent / "studies"
+
+
+@dataclass(frozen=True)
+class Goal:
+    """A number that a study set out to reach: an IQM of a cell in one evaluation domain, or its ratio to another."""
+
+    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012  # read by pydantic, never written
+
+    text: str
+    randomization: str
+    train_domain: str
+    eval_domain: str
+    at_least: float
+    pipeline: str = ""
+    """Empty where the study has one; so is ``agent``."""
+    agent: str = ""
+    of: dict[str, str] = field(default_factory=dict)
+    """Columns in which another cell differs, of whose IQM ``at_least`` is then a share."""
+
+
+@dataclass(frozen=True)
+class ComparedCell:
+    """A row of a comparison."""
+
+    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012  # read by pydantic, never written
+
+    text: str
+    cell: dict[str, str]
+    """Values of ``pipeline`` (perhaps with a sight, as pose@state), ``randomization``, ``agent``, ``train_domain``."""
+    published: dict[str, float] = field(default_factory=dict)
+    """What others report for it, by evaluation domain."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A chart of chosen cells."""
+
+    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012  # read by pydantic, never written
+
+    name: str
+    """Of its picture's file."""
+    title: str
+    caption: str
+    rows: list[ComparedCell]
+
+
+@dataclass(frozen=True)
+class StudyConfig:
+    """The grid: every cell is the base configuration with some keys changed, trained with every seed."""
+
+    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012  # read by pydantic, never written
+
+    name: str
+    title: str
+    description: str
+    base: dict[str, Any]
+    """Keys of a run's configuration that all cells share."""
+    cells: list[dict[str, Any]]
+    """Keys that each cell changes, and ``seeds`` where a cell has fewer than the others."""
+    source: str = "source"
+    """Domain that policies are trained in."""
+    target: str = "target"
+    """Domain that they are judged in; the same as the source when there is no gap to measure."""
+    seeds: int = 10
+    """Training seeds 0, 1, 2 … of each cell."""
+    episodes: int = 50
+    """Evaluation episodes of each seed, domain and sight."""
+    sights: dict[str, list[str]] = field(default_factory=dict)
+    """What each pipeline's policies are judged through, by its name; its own sight where nothing is said."""
+    goals: list[Goal] = field(default_factory=list)
+    comparisons: list[Comparison] = field(default_factory=list)
+    tuning: str = ""
+    """How the settings were chosen, on what, and what else was tried; a line is a paragraph."""
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(NAME, self.name):
+            raise ValueError(f"name {self.name!r} must be {NAME_WORDS}")
+        for key in ("seeds", "episodes"):
+            if getattr(self, key) < 1:
+                raise ValueError(f"{key} is {getattr(self, key)}; it must be 1 or more")
+        if not self.cells:
+            raise ValueError("cells is empty; a study needs at least one cell (accepted: {} for the base itself)")
+        configs = [config.path for config in self.runs()]
+        for path in configs:
+            if configs.count(path) > 1:
+                raise ValueError(f"cells: two of them are the same run {path}; each must differ from the others")
+
+    def runs(self) -> list[RunConfig]:
+        """Every run of the grid, seed by seed, so that an interrupted study has whole seeds."""
+        configs = []
+        for seed in range(self.seeds):
+            for index, cell in enumerate(self.cells):
+                where = f"study {self.name}, cells[{index}]"
+                seeds = cell.get("seeds", self.seeds)
+                if not isinstance(seeds, int) or not 1 <= seeds <= self.seeds:
+                    raise ValueError(f"{where}: seeds is {seeds!r}; it must be from 1 to the study's {self.seeds}")
+                if seed < seeds:
+                    keys = {key: value for key, value in cell.items() if key != "seeds"}
+                    given = {**_merge(self.base, keys), "study": self.name, "seed": seed}
+                    configs.append(parse_config(RunConfig, given, where))
+        return configs
+
+    def sights_of(self, run: Run) -> Sequence[str]:
+        """What the run is judged through."""
+        return self.sights.get(run.config.sees.name, run.config.sees.sights[:1])
+
+    @property
+    def domains(self) -> list[str]:
+        """Evaluation domains."""
+        return list(dict.fromkeys((self.source, self.target)))
+
+
+def _merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested mappings, the changes over the base."""
+    merged = dict(base)
+    for key, value in changes.items():
+        below = merged.get(key)
+        both = isinstance(value, Mapping) and isinstance(below, Mapping)
+        merged[key] = _merge(below, value) if both and below is not None else value
+    return merged
+
+
+def read_study(name: str) -> StudyConfig:
+    """A study by the name of one that ships, or by the path of a YAML file.
+
+    Raises:
+        ValueError: there is no such study, or its file has a fault.
+    """
+    path = Path(name) if name.endswith((".yaml", ".yml")) else STUDIES / f"{name}.yaml"
+    if not path.is_file():
+        known = ", ".join(sorted(file.stem for file in STUDIES.glob("*.yaml")))
+        raise ValueError(f"unknown study {name!r}; accepted: {known}, or the path of a .yaml file")
+    return parse_config(StudyConfig, read_yaml(path), str(path))
