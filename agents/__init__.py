@@ -3,7 +3,7 @@
 from agents.asymmetric import STATE
 from agents.config import AGENTS, AgentConfig, AgentSpec
 from agents.dagger import DAgger, Teacher, inherit
-from agents.encoders import ENCODERS
+from agents.encoders import ENCODERS, ImageOptions
 from agents.export import fold_normalizer
 from agents.frame_buffer import FrameReplayBuffer
 from agents.make import Normalizer, make_agent, normalize
@@ -25,6 +25,7 @@ __all__ = [
     "AgentSpec",
     "DAgger",
     "FrameReplayBuffer",
+    "ImageOptions",
     "Normalizer",
     "State",
     "Teacher",

@@ -11,7 +11,7 @@ from gymnasium import spaces
 from sb3_contrib.tqc import policies as tqc
 from stable_baselines3.common.distributions import Distribution
 from stable_baselines3.common.policies import ActorCriticPolicy, BaseModel, BasePolicy, ContinuousCritic
-from stable_baselines3.common.preprocessing import is_image_space, preprocess_obs
+from stable_baselines3.common.preprocessing import is_image_space
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor, FlattenExtractor, MlpExtractor
 from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
 from stable_baselines3.sac import policies as sac
@@ -20,6 +20,8 @@ from agents.encoders import encoder_named
 
 STATE = "state"
 """Entry of the observation that the critic alone sees."""
+ACTIONS = "actions"
+"""Entry of the last actions, which only an encoder takes that is fitted to the state."""
 
 
 def seen_by_actor(space: spaces.Space[Any]) -> tuple[str, spaces.Space[Any]]:
@@ -29,7 +31,7 @@ def seen_by_actor(space: spaces.Space[Any]) -> tuple[str, spaces.Space[Any]]:
         ValueError: not a dict of ``state`` and one more entry.
     """
     entries = dict(space.spaces) if isinstance(space, spaces.Dict) else {}
-    others = [entry for entry in entries if entry != STATE]
+    others = [entry for entry in entries if entry not in (STATE, ACTIONS)]
     if STATE not in entries or len(others) != 1:
         raise ValueError(f"observations of {', '.join(entries) or space}; accepted: {STATE} and one more entry")
     return others[0], entries[others[0]]
@@ -42,14 +44,13 @@ class _Narrow(BaseModel):
     entry: str
 
     def extract_features(self, obs: PyTorchObs, features_extractor: BaseFeaturesExtractor) -> torch.Tensor:
-        return _features(self, obs, self.entry, features_extractor)
+        return _features(obs, self.entry, features_extractor)
 
 
-def _features(model: BaseModel, obs: PyTorchObs, entry: str, extractor: BaseFeaturesExtractor) -> torch.Tensor:
+def _features(obs: PyTorchObs, entry: str, extractor: BaseFeaturesExtractor) -> torch.Tensor:
     assert isinstance(obs, dict)
-    assert isinstance(model.observation_space, spaces.Dict)
-    found = preprocess_obs(obs[entry], model.observation_space[entry], normalize_images=model.normalize_images)
-    features: torch.Tensor = extractor(found)
+    seen = obs[entry]
+    features: torch.Tensor = extractor(seen if seen.dtype == torch.uint8 else seen.float())
     return features
 
 
@@ -150,10 +151,10 @@ class AsymmetricPolicy(_Asymmetric, ActorCriticPolicy):
         return values
 
     def _actor_features(self, obs: PyTorchObs) -> torch.Tensor:
-        return _features(self, obs, self.seen, self.pi_features_extractor)
+        return _features(obs, self.seen, self.pi_features_extractor)
 
     def _critic_features(self, obs: PyTorchObs) -> torch.Tensor:
-        return _features(self, obs, STATE, self.vf_features_extractor)
+        return _features(obs, STATE, self.vf_features_extractor)
 
 
 class _OffPolicy(_Asymmetric):

@@ -6,7 +6,7 @@ import inspect
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -29,6 +29,14 @@ class AgentSpec:
     normalize_reward: bool = False
     """Rewards are scaled by the running deviation of the discounted return."""
 
+    on_images: Mapping[str, Any] = field(default_factory=dict)
+    """What changes where an encoder learns from the reward: ``num_envs``, ``steps``, single ``hyperparameters``."""
+
+    def for_images(self) -> "AgentSpec":
+        """The same for an agent that learns from images alone."""
+        merged = {**self.hyperparameters, **self.on_images.get("hyperparameters", {})}
+        return replace(self, **{**self.on_images, "hyperparameters": merged})
+
     def algorithm(self) -> type[BaseAlgorithm]:
         """The algorithm's class, imported when it is asked for."""
         kind: type[BaseAlgorithm] = getattr(importlib.import_module(self.module), self.kind)
@@ -46,6 +54,11 @@ _OFF_POLICY: dict[str, Any] = {
     "buffer_size": 1_000_000,
     "learning_rate": 1e-3,
     "policy_kwargs": {"net_arch": [128, 128], "optimizer_kwargs": {"fused": True}},
+}
+_OFF_POLICY_ON_IMAGES: dict[str, Any] = {
+    # An update takes twenty times as long as on a vector.
+    "steps": 200_000,
+    "hyperparameters": {"gradient_steps": 4, "batch_size": 128, "buffer_size": 100_000, "learning_rate": 3e-4},
 }
 
 AGENTS: dict[str, AgentSpec] = {
@@ -65,6 +78,11 @@ AGENTS: dict[str, AgentSpec] = {
             "ent_coef": "linear(0.02, 0.005)",
             "policy_kwargs": {"optimizer_kwargs": {"fused": True}},
         },
+        # An encoder's many weights move the policy far in few updates: smaller steps, and an end to an update's epochs.
+        on_images={
+            "steps": 500_000,
+            "hyperparameters": {"learning_rate": "linear(3e-4, 1e-4)", "n_epochs": 4, "target_kl": 0.03},
+        },
         **_ON_POLICY,
     ),
     "recurrent_ppo": AgentSpec(
@@ -80,6 +98,7 @@ AGENTS: dict[str, AgentSpec] = {
             "learning_rate": "linear(1e-3, 1e-4)",
             "policy_kwargs": {"lstm_hidden_size": 64, "net_arch": [64]},
         },
+        on_images={"steps": 500_000, "hyperparameters": {"learning_rate": "linear(3e-4, 1e-4)", "target_kl": 0.03}},
         **_ON_POLICY,
     ),
     "dagger": AgentSpec(
@@ -89,13 +108,14 @@ AGENTS: dict[str, AgentSpec] = {
         num_envs=32,
         steps=100_000,
         hyperparameters={
-            # Rounds of 1,024 new states, and then half as many updates as there are rows in a batch.
+            # Rounds of 1,024 new states and 128 updates.
             "train_freq": 32,
             "gradient_steps": 128,
             "batch_size": 256,
             "buffer_size": 200_000,
             "learning_rate": "linear(1e-3, 1e-5)",
         },
+        on_images={"hyperparameters": {"gradient_steps": 64, "buffer_size": 100_000}},
         normalize_observation=True,
     ),
     "sac": AgentSpec(
@@ -105,6 +125,7 @@ AGENTS: dict[str, AgentSpec] = {
         num_envs=16,
         steps=300_000,
         hyperparameters=_OFF_POLICY,
+        on_images=_OFF_POLICY_ON_IMAGES,
     ),
     "tqc": AgentSpec(
         "sb3_contrib",
@@ -113,6 +134,7 @@ AGENTS: dict[str, AgentSpec] = {
         num_envs=16,
         steps=300_000,
         hyperparameters=_OFF_POLICY,
+        on_images=_OFF_POLICY_ON_IMAGES,
     ),
 }
 
@@ -175,9 +197,13 @@ class AgentConfig:
             if isinstance(value, LinearSchedule) and key not in SCHEDULED and not entropy:
                 raise ValueError(f"hyperparameter {key} of {self.name} takes no schedule; accepted: a number")
 
-    def resolved(self) -> "AgentConfig":
+    def spec(self, images: bool = False) -> AgentSpec:
+        """The algorithm, as it is used where it learns from ``images``."""
+        return AGENTS[self.name].for_images() if images else AGENTS[self.name]
+
+    def resolved(self, images: bool = False) -> "AgentConfig":
         """The same with every default of ours written out."""
-        return AgentConfig(self.name, {**AGENTS[self.name].hyperparameters, **self.hyperparameters})
+        return AgentConfig(self.name, {**self.spec(images).hyperparameters, **self.hyperparameters})
 
 
 _ACTIVATIONS = {

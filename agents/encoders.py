@@ -1,6 +1,7 @@
 """Networks that turn camera frames into features, by name."""
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
@@ -8,6 +9,26 @@ from gymnasium import spaces
 from stable_baselines3.common.preprocessing import is_image_space
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor, NatureCNN
 from torch import nn
+
+
+@dataclass(frozen=True)
+class ImageOptions:
+    """How an agent reads images."""
+
+    encoder: str = "nature"
+    """Name in ``ENCODERS``."""
+    shift: int = 0
+    """Pixels of :func:`random_shift`, in training mode alone."""
+    stack: int = 1
+    """Frames in an observation, of which a replay buffer keeps each once."""
+    mixed_precision: bool = False
+    """The encoder's layers run in bfloat16; weights and gradients stay float32."""
+    supervised: bool = False
+    """The encoder is fitted to the true state, see :mod:`agents.supervised`; for PPO."""
+
+
+VECTORS = ImageOptions()
+"""Where there are no images."""
 
 
 def random_shift(images: torch.Tensor, pixels: int) -> torch.Tensor:
@@ -31,7 +52,10 @@ def random_shift(images: torch.Tensor, pixels: int) -> torch.Tensor:
 
 
 class Encoder(BaseFeaturesExtractor, ABC):
-    """Frames of shape (batch, channels, height, width) and values from 0 to 1, to (batch, features) in float32."""
+    """Frames of shape (batch, channels, height, width) to (batch, features) in float32.
+
+    Frames are uint8, or floats from 0 to 1.
+    """
 
     FEATURES: ClassVar[int]
     """Length of what comes out where nothing else is asked for."""
@@ -77,6 +101,10 @@ class Encoder(BaseFeaturesExtractor, ABC):
     def forward(self, observations: torch.Tensor) -> torch.Tensor:
         """Features of ``observations``; in training mode, of randomly shifted ones."""
         images = random_shift(observations, self.shift) if self.training else observations
+        if self.mixed_precision:
+            images = images.contiguous(memory_format=torch.channels_last)  # 1.4 times as fast on a CPU
+        if images.dtype == torch.uint8:
+            images = images.to(torch.bfloat16 if self.mixed_precision else torch.float32) / 255
         with torch.autocast(images.device.type, torch.bfloat16, enabled=self.mixed_precision):
             features = self.encode(images)
         return features.float()

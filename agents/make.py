@@ -6,14 +6,17 @@ import numpy as np
 import torch
 from gymnasium import spaces
 from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.preprocessing import is_image_space
 from stable_baselines3.common.running_mean_std import RunningMeanStd
 from stable_baselines3.common.utils import LinearSchedule, set_random_seed
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
 from agents.config import AGENTS, AgentConfig, construct
+from agents.encoders import VECTORS, ImageOptions
+from agents.frame_buffer import FrameReplayBuffer
 from agents.on_policy import EntropySchedule
-from agents.policies import image_policy
+from agents.policies import image_policy, shows_images
 
 # Beyond this many deviations an observation is clipped. It is far outside what is ever seen, so that the
 # normaliser stays an affine map, which export folds into the network.
@@ -150,13 +153,13 @@ def normalize(config: AgentConfig, env: VecEnv, training: bool) -> VecEnv:
 
 
 def make_agent(
-    config: AgentConfig, env: VecEnv, seed: int, device: str = "cpu", encoder: str = "nature", shift: int = 0
+    config: AgentConfig, env: VecEnv, seed: int, device: str = "cpu", images: ImageOptions = VECTORS
 ) -> BaseAlgorithm:
     """The algorithm of a resolved ``config``, freshly initialised from ``seed``.
 
-    What ``env`` lets it observe decides on its networks, see :func:`image_policy`; ``encoder`` and ``shift`` are for
-    images. The configuration's ``policy_kwargs`` come on top. SB3 draws from the global generators of PyTorch and
-    NumPy, so this seeds them; a checkpoint carries them.
+    What ``env`` lets it observe decides on its networks, see :func:`image_policy`, and on its replay buffer: of
+    stacked frames it keeps each once. The configuration's ``policy_kwargs`` come on top. SB3 draws from the global
+    generators of PyTorch and NumPy, so this seeds them; a checkpoint carries them.
 
     Raises:
         ValueError: the algorithm refuses its hyperparameters or the observations, or the device is not there.
@@ -164,10 +167,12 @@ def make_agent(
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise ValueError(f"device {device!r}: PyTorch finds no CUDA here; accepted: cpu")
     spec = AGENTS[config.name]
-    policy, networks = image_policy(env.observation_space, config.name, encoder, shift)
+    policy, networks = image_policy(env.observation_space, config.name, images)
     set_random_seed(seed, using_cuda=device.startswith("cuda"))
     arguments = construct(config.hyperparameters)
     arguments["policy_kwargs"] = _merged(networks, arguments.get("policy_kwargs", {}))
+    if issubclass(spec.algorithm(), OffPolicyAlgorithm) and shows_images(env.observation_space):
+        arguments |= {"replay_buffer_class": FrameReplayBuffer, "replay_buffer_kwargs": {"stack": images.stack}}
     entropy = arguments.get("ent_coef")
     if isinstance(entropy, LinearSchedule):
         arguments["ent_coef"] = entropy.start

@@ -8,8 +8,11 @@ from typing import Any
 
 import sb3_contrib
 import stable_baselines3
+from stable_baselines3.common.buffers import DictRolloutBuffer
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.utils import LinearSchedule
+
+from agents.supervised import SupervisedPolicy, encode_rollout, fit_encoder
 
 
 class EntropySchedule(OnPolicyAlgorithm):
@@ -27,6 +30,16 @@ class EntropySchedule(OnPolicyAlgorithm):
 
 class PPO(EntropySchedule, stable_baselines3.PPO):
     """Proximal policy optimisation."""
+
+    def train(self) -> None:
+        """Learn from a rollout; where the encoder is supervised, the actor first and the encoder then."""
+        if not isinstance(self.policy, SupervisedPolicy):
+            super().train()
+            return
+        assert isinstance(self.rollout_buffer, DictRolloutBuffer)
+        observations = encode_rollout(self.policy, self.rollout_buffer)
+        super().train()
+        self.logger.record("train/state_loss", fit_encoder(self.policy, observations))
 
 
 class RecurrentPPO(EntropySchedule, sb3_contrib.RecurrentPPO):

@@ -8,7 +8,8 @@ from stable_baselines3.common.preprocessing import is_image_space
 
 from agents.asymmetric import AsymmetricPolicy, AsymmetricSACPolicy, AsymmetricTQCPolicy, seen_by_actor
 from agents.config import AGENTS
-from agents.encoders import encoder_named
+from agents.encoders import VECTORS, ImageOptions, encoder_named
+from agents.supervised import SupervisedPolicy
 
 ASYMMETRIC: dict[str, type[BasePolicy]] = {
     "ppo": AsymmetricPolicy,
@@ -20,29 +21,34 @@ ASYMMETRIC: dict[str, type[BasePolicy]] = {
 
 
 def image_policy(
-    space: spaces.Space[Any], agent: str, encoder: str = "nature", shift: int = 0
+    space: spaces.Space[Any], agent: str, images: ImageOptions = VECTORS
 ) -> tuple[str | type[BasePolicy], dict[str, Any]]:
     """Policy, and its ``policy_kwargs``, of the agent of this name for observations of ``space``.
 
-    A vector takes the agent's MLP policy; neither ``encoder`` nor ``shift`` says anything then. Images take the same
-    with an encoder in front, and a dict of ``state`` and one more entry the policy whose critic sees the state alone.
+    A vector takes the agent's MLP policy, and ``images`` says nothing then. Images take the same with an encoder in
+    front, and a dict of ``state`` and one more entry the policy whose critic sees the state alone.
 
     Raises:
         ValueError: an unknown encoder, or observations that no policy of this agent takes.
     """
-    network, vectors = encoder_named(encoder), AGENTS[agent].policy
+    network, vectors = encoder_named(images.encoder), AGENTS[agent].policy
+    options: dict[str, Any] = {"shift": images.shift, "mixed_precision": images.mixed_precision}
     if isinstance(space, spaces.Dict):
         seen_by_actor(space)
         if agent not in ASYMMETRIC:
             raise ValueError(f"{agent} has no critic that sees another observation; accepted: {', '.join(ASYMMETRIC)}")
-        return ASYMMETRIC[agent], {"encoder": encoder, "shift": shift}
+        if images.supervised and agent != "ppo":
+            raise ValueError(f"{agent} fits no encoder to the state; accepted: ppo")
+        return SupervisedPolicy if images.supervised else ASYMMETRIC[agent], {"encoder": images.encoder, **options}
     if not is_image_space(space):
         return vectors, {}
-    options: dict[str, Any] = {
-        "features_extractor_class": network,
-        "features_extractor_kwargs": {"shift": shift},
-    }
+    networks: dict[str, Any] = {"features_extractor_class": network, "features_extractor_kwargs": options}
     if agent in ("ppo", "recurrent_ppo"):
-        options["ortho_init"] = network.ORTHOGONAL
-        options["net_arch"] = []  # SB3's own default behind images, but it knows only its own encoder
-    return vectors.replace("Mlp", "Cnn"), options
+        networks["ortho_init"] = network.ORTHOGONAL
+        networks["net_arch"] = []  # SB3's own default behind images, but it knows only its own encoder
+    return vectors.replace("Mlp", "Cnn"), networks
+
+
+def shows_images(space: spaces.Space[Any]) -> bool:
+    """Whether images are what the agent, or its actor, observes."""
+    return is_image_space(seen_by_actor(space)[1] if isinstance(space, spaces.Dict) else space)

@@ -16,7 +16,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
 
 import envs
-from agents import AGENTS, AgentConfig, make_agent
+from agents import AgentConfig, ImageOptions, make_agent
 from pipelines import PIPELINES, Pipeline, PixelsPipeline, PosePipeline, StatePipeline
 from randomization import RandomizationConfig, make_randomizer
 
@@ -105,10 +105,11 @@ class RunConfig:
 
     def resolved(self) -> "RunConfig":
         """The same with every default written out."""
-        spec = AGENTS[self.agent.name]
+        images = self.pipeline == "pixels" and not self.pixels.supervised
+        spec = self.agent.spec(images)
         return replace(
             self,
-            agent=self.agent.resolved(),
+            agent=self.agent.resolved(images),
             steps=self.steps or spec.steps,
             num_envs=self.num_envs or spec.num_envs,
         )
@@ -152,7 +153,9 @@ class RunConfig:
         if env is None:
             drawn = "pixels" if self.pipeline == "pixels" else "state"  # the sights that need no estimator
             env = self.observe(self.make_env(self.num_envs, num_threads=1), drawn)
-        return make_agent(self.agent, env, self.seed, self.device, self.pixels.encoder, self.pixels.shift)
+        look = self.pixels
+        images = ImageOptions(look.encoder, look.shift, look.stack, look.precision == "bfloat16", look.supervised)
+        return make_agent(self.agent, env, self.seed, self.device, images)
 
     def make_env(self, num_envs: int, num_threads: int, domain: str | None = None) -> envs.BatchedEnv:
         """The training environment; with ``domain``, an evaluation environment there, never randomised."""

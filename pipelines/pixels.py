@@ -19,6 +19,7 @@ from randomization.appearance import AppearanceConfig
 CRITICS = ("pixels", "state")
 CAMERAS = ("track", "rail")
 ENCODERS = ("nature", "impala")  # of agents, which this room may not import
+PRECISIONS = ("bfloat16", "float32")
 MAX_STACK = 16
 
 
@@ -42,20 +43,32 @@ class PixelsPipeline:
     """Network that reads them. One of: nature, impala."""
     shift: int = 0
     """Random shifts of the frames in training, up to so many pixels."""
+    precision: str = "bfloat16"
+    """Of the encoder's layers: bfloat16 (faster where the processor has it) or float32."""
     critic: str = "state"
     """What the critic sees in training: pixels, or the simulation's true state. The actor sees pixels alone."""
+    supervised: bool = False
+    """Fit the encoder to the true state, from the frames and the agent's last actions, and let the reward train only
+    the small network behind it; for agent ppo."""
     appearance: bool = False
     """Draw surfaces, lights and camera anew for each episode of training."""
 
     def __post_init__(self) -> None:
         check_size(self.size)
-        for field, accepted in (("camera", CAMERAS), ("encoder", ENCODERS), ("critic", CRITICS)):
+        for field, accepted in (
+            ("camera", CAMERAS),
+            ("encoder", ENCODERS),
+            ("precision", PRECISIONS),
+            ("critic", CRITICS),
+        ):
             if getattr(self, field) not in accepted:
                 raise ValueError(f"unknown {field} {getattr(self, field)!r}; accepted: {', '.join(accepted)}")
         if not 1 <= self.stack <= MAX_STACK:
             raise ValueError(f"stack is {self.stack}; it must be from 1 to {MAX_STACK}")
         if not 0 <= self.shift < self.size / 2:
             raise ValueError(f"shift is {self.shift}; it must be 0 or more, and below half of the size")
+        if self.supervised and (self.critic != "state" or self.shift):
+            raise ValueError("supervised is true; accepted with it: critic state, which it is fitted to, and shift 0")
 
     @property
     def sights(self) -> tuple[str, ...]:
@@ -71,33 +84,49 @@ class PixelsPipeline:
         """The environment as the camera sees it; through the sight ``appearance``, looks are drawn from ``seed``."""
         looks = (Looks(AppearanceConfig(), seed), env.task.xml) if sight == "appearance" else None
         film = Film(env.model, env.num_envs, self.camera, self.size, self.gray, looks)
-        return PixelsEnv(env, film, self.stack, self.critic == "state")
+        return PixelsEnv(env, film, self.stack, self.critic == "state", self.supervised)
 
 
 class PixelsEnv(VecEnvWrapper):
     """Observations ``(num_envs, stack * channels, size, size)``, the oldest frame first, 0 to 255.
 
     An episode's first observation repeats its first frame. With ``state``, observations are mappings: ``pixels``, and
-    ``state`` as the environment observes it.
+    ``state`` as the environment observes it; with ``actions`` they also hold those of the last ``stack`` steps, the
+    oldest first, and 0 before the episode's first.
     """
 
     venv: BatchedEnv
 
-    def __init__(self, env: BatchedEnv, film: Film, stack: int, state: bool) -> None:
+    def __init__(self, env: BatchedEnv, film: Film, stack: int, state: bool, actions: bool = False) -> None:
         self.frames = Frames(film, env.num_threads)
         size, _, channels = film.shape
-        self._channels, self._with_state = channels, state
+        self._channels, self._with_state, self._with_actions = channels, state, actions
         pixels = gymnasium.spaces.Box(0, 255, (stack * channels, size, size), np.uint8)
-        space = gymnasium.spaces.Dict({"pixels": pixels, "state": env.observation_space}) if state else pixels
-        super().__init__(env, space)
         self.pixels: Image = np.zeros((env.num_envs, *pixels.shape), np.uint8)
         """What the actor saw last."""
+        self.actions = np.zeros((env.num_envs, stack * env.model.nu), np.float32)
+        """What it did last."""
+        space: gymnasium.Space[Any] = pixels
+        if state:
+            entries: dict[str, gymnasium.Space[Any]] = {"pixels": pixels, "state": env.observation_space}
+            if actions:
+                entries["actions"] = gymnasium.spaces.Box(-np.inf, np.inf, self.actions.shape[1:], np.float32)
+            space = gymnasium.spaces.Dict(entries)
+        super().__init__(env, space)
 
     def reset(self) -> VecEnvObs:
         """Start a new episode everywhere."""
         state = self.venv.reset()
+        self.actions[:] = 0
         self._begin(np.arange(self.num_envs), self._draw())
-        return self._observation(self.pixels, state)  # type: ignore[no-any-return]
+        return self._observation(self.pixels, state, self.actions)  # type: ignore[no-any-return]
+
+    def step_async(self, actions: npt.NDArray[Any]) -> None:
+        """Take the next actions, ``(num_envs, actuators)``."""
+        taken = np.asarray(actions, np.float32)
+        # A new array at each step, as that of the frames: SB3 keeps the last one.
+        self.actions = np.concatenate([self.actions[:, taken.shape[1] :], taken], axis=1)
+        self.venv.step_async(actions)
 
     def step_wait(self) -> VecEnvStepReturn:
         """One step, and the frames that it leads to."""
@@ -109,12 +138,14 @@ class PixelsEnv(VecEnvWrapper):
             ended = self.venv.ended.ids
             stack[ended, -self._channels :] = _first(self.frames.draw(self.venv.ended))
             for i in ended:
-                infos[i]["terminal_observation"] = self._observation(stack[i].copy(), infos[i]["terminal_observation"])
+                there = infos[i]["terminal_observation"]
+                infos[i]["terminal_observation"] = self._observation(stack[i].copy(), there, self.actions[i].copy())
         self.pixels = stack
         frames = self._draw()
         stack[:, -self._channels :] = frames
         self._begin(np.flatnonzero(dones), frames)
-        return self._observation(stack, state), rewards, dones, infos
+        self.actions[dones] = 0
+        return self._observation(stack, state, self.actions), rewards, dones, infos
 
     def _draw(self) -> Image:
         return _first(self.frames.draw(self.venv.shot()))
@@ -123,16 +154,18 @@ class PixelsEnv(VecEnvWrapper):
         """Fill the stacks of ``ids`` with their first frame."""
         self.pixels[ids] = np.tile(frames[ids], (1, self.pixels.shape[1] // self._channels, 1, 1))
 
-    def _observation(self, pixels: Image, state: Any) -> Any:
-        return {"pixels": pixels, "state": state} if self._with_state else pixels
+    def _observation(self, pixels: Image, state: Any, actions: Any) -> Any:
+        if not self._with_state:
+            return pixels
+        return {"pixels": pixels, "state": state} | ({"actions": actions} if self._with_actions else {})
 
     def state_dict(self) -> dict[str, Any]:
         """What continuing needs beside the environment's own state."""
-        return {"stack": self.pixels.copy()}
+        return {"stack": self.pixels.copy(), "actions": self.actions.copy()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue from :meth:`state_dict` of an environment of the same configuration."""
-        self.pixels[:] = state["stack"]
+        self.pixels[:], self.actions[:] = state["stack"], state["actions"]
 
     def close(self) -> None:
         """End the rendering."""

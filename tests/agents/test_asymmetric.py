@@ -14,7 +14,16 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.vec_env import DummyVecEnv
 
-from agents import AgentConfig, Normalizer, agent_state, load_agent_state, load_random_state, make_agent, normalize
+from agents import (
+    AgentConfig,
+    ImageOptions,
+    Normalizer,
+    agent_state,
+    load_agent_state,
+    load_random_state,
+    make_agent,
+    normalize,
+)
 from agents.asymmetric import AsymmetricPolicy, AsymmetricSACPolicy
 from experiments.checkpoints import load_section, save_checkpoint
 
@@ -107,7 +116,8 @@ def build(name: str, kind: type[Bar] | None = None, shift: int = 0, seed: int = 
     config = AgentConfig(name, {**hyperparameters, **more})
     env = DummyVecEnv([kind or standard for _ in range(8)])
     env.seed(seed)
-    agent = make_agent(config, normalize(config, env, training=True), seed, encoder="impala", shift=shift)
+    images = ImageOptions("impala", shift)
+    agent = make_agent(config, normalize(config, env, training=True), seed, images=images)
     agent.set_logger(Logger(None, []))
     return agent
 

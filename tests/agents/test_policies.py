@@ -11,7 +11,7 @@ import torch
 from gymnasium import spaces
 from stable_baselines3.common.vec_env import DummyVecEnv
 
-from agents import AgentConfig, image_policy, make_agent
+from agents import AgentConfig, ImageOptions, image_policy, make_agent
 from agents.asymmetric import AsymmetricPolicy, AsymmetricSACPolicy, AsymmetricTQCPolicy
 from agents.encoders import Impala, Nature
 
@@ -33,29 +33,31 @@ def built(name: str, space: spaces.Space[Any], policy_kwargs: dict[str, Any], **
     hyperparameters: dict[str, Any] = {"policy_kwargs": policy_kwargs}
     hyperparameters.update({"n_steps": 8, "batch_size": 8} if "ppo" in name else {"buffer_size": 8})
     env = DummyVecEnv([lambda: Blank(space)])
-    return make_agent(AgentConfig(name, hyperparameters), env, seed=0, **encoder).policy
+    return make_agent(AgentConfig(name, hyperparameters), env, seed=0, images=ImageOptions(**encoder)).policy
 
 
 def test_vectors_take_the_agents_own_policy() -> None:
-    assert image_policy(VECTOR, "ppo", "impala", 4) == ("MlpPolicy", {})
+    assert image_policy(VECTOR, "ppo", ImageOptions("impala", 4)) == ("MlpPolicy", {})
     assert image_policy(VECTOR, "recurrent_ppo") == ("MlpLstmPolicy", {})
     assert image_policy(VECTOR, "tqc") == ("MlpPolicy", {})
 
 
 @pytest.mark.parametrize(("encoder", "kind", "orthogonal"), [("nature", Nature, True), ("impala", Impala, False)])
 def test_images_take_the_encoder_in_front(encoder: str, kind: type[Any], orthogonal: bool) -> None:
-    extractor = {"features_extractor_class": kind, "features_extractor_kwargs": {"shift": 4}}
+    images, options = ImageOptions(encoder, 4), {"shift": 4, "mixed_precision": False}
+    extractor = {"features_extractor_class": kind, "features_extractor_kwargs": options}
     on_policy = {**extractor, "ortho_init": orthogonal, "net_arch": []}
-    assert image_policy(IMAGE, "ppo", encoder, 4) == ("CnnPolicy", on_policy)
-    assert image_policy(IMAGE, "recurrent_ppo", encoder, 4) == ("CnnLstmPolicy", on_policy)
-    assert image_policy(IMAGE, "sac", encoder, 4) == ("CnnPolicy", extractor)
+    assert image_policy(IMAGE, "ppo", images) == ("CnnPolicy", on_policy)
+    assert image_policy(IMAGE, "recurrent_ppo", images) == ("CnnLstmPolicy", on_policy)
+    assert image_policy(IMAGE, "sac", images) == ("CnnPolicy", extractor)
 
 
 @pytest.mark.parametrize("seen", [{"pixels": IMAGE}, {"pose": VECTOR}], ids=str)
 @pytest.mark.parametrize("name", ASYMMETRIC)
 def test_a_state_goes_to_the_critic_alone(name: str, seen: dict[str, Any]) -> None:
     space = spaces.Dict({**seen, "state": VECTOR})
-    assert image_policy(space, name, "impala", 2) == (ASYMMETRIC[name], {"encoder": "impala", "shift": 2})
+    options: dict[str, Any] = {"encoder": "impala", "shift": 2, "mixed_precision": True}
+    assert image_policy(space, name, ImageOptions(**options)) == (ASYMMETRIC[name], options)
 
 
 @pytest.mark.parametrize(
@@ -79,7 +81,7 @@ def test_a_state_goes_to_the_critic_alone(name: str, seen: dict[str, Any]) -> No
 )
 def test_what_no_policy_takes_is_refused(space: Any, name: str, encoder: str, message: str) -> None:
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-        image_policy(space, name, encoder)
+        image_policy(space, name, ImageOptions(encoder))
 
 
 @pytest.mark.parametrize("name", ["ppo", "recurrent_ppo", "sac", "tqc"])

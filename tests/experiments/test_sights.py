@@ -135,10 +135,10 @@ def test_goals_as_a_share_of_another_cell(episodes: pd.DataFrame) -> None:
 
 
 def test_ratio_of_iqms() -> None:
-    value, low, high = sights.ratio(800 + OFFSETS, 1000 + OFFSETS, ["x"])
+    value, low, high = sights.ratio(800.0 + OFFSETS, 1000.0 + OFFSETS, ["x"])
     assert value == 0.8
     assert 0.7 < low < 0.8 < high < 0.9
-    assert all(np.isnan(sights.ratio(OFFSETS, OFFSETS - 100, ["x"])))
+    assert all(np.isnan(sights.ratio(OFFSETS, OFFSETS - 100.0, ["x"])))
 
 
 def test_labels_leave_out_what_follows_from_the_rest(episodes: pd.DataFrame) -> None:
