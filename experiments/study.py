@@ -49,7 +49,7 @@ def run_study(
         failures = run_local(
             missing,
             study.domains,
-            study.sights_of,
+            lambda run: study.sights_of(run.config),
             study.episodes,
             workers or cores(),
             lambda active, ended: progress.update(active, [*complete, *ended]),
@@ -66,7 +66,7 @@ def run_study(
 def _complete(run: Run, study: StudyConfig) -> bool:
     """Whether nothing is left to do; what is damaged is for the run's own process to report."""
     try:
-        missing = (missing_domains(run, study.domains, study.episodes, sight) for sight in study.sights_of(run))
+        missing = (missing_domains(run, study.domains, study.episodes, sight) for sight in study.sights_of(run.config))
         return run.done and not any(missing)
     except ValueError:
         return False
@@ -104,7 +104,7 @@ def collect(study: StudyConfig, runs: Sequence[Run], directory: Path, wall_s: fl
     write_json(directory / "provenance.json", _study_provenance(study, directory, wall_s))
     for run in runs:
         # The first seed, not the best one.
-        for sight in study.sights_of(run) if run.config.seed == 0 else ():
+        for sight in study.sights_of(run.config) if run.config.seed == 0 else ():
             own = sight == run.config.sees.sights[0]
             if not own and sight in (TRUE, MODEL):
                 continue  # nothing is seen there that the others do not show

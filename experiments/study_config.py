@@ -1,14 +1,14 @@
 """What a study is: its grid of runs, how they are judged, its goals and its charts."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from experiments.config import NAME, NAME_WORDS, RunConfig, parse_config
 from experiments.files import read_yaml
-from experiments.run import Run
 
 STUDIES = Path(__file__).parent / "studies"
 
@@ -69,7 +69,8 @@ class StudyConfig:
     base: dict[str, Any]
     """Keys of a run's configuration that all cells share."""
     cells: list[dict[str, Any]]
-    """Keys that each cell changes, and ``seeds`` where a cell has fewer than the others."""
+    """Keys that each cell changes; ``seeds`` where it has fewer than the others, and ``sights`` where its policies are
+    judged through others than their pipeline's own."""
     source: str = "source"
     """Domain that policies are trained in."""
     target: str = "target"
@@ -78,8 +79,6 @@ class StudyConfig:
     """Training seeds 0, 1, 2 … of each cell."""
     episodes: int = 50
     """Evaluation episodes of each seed, domain and sight."""
-    sights: dict[str, list[str]] = field(default_factory=dict)
-    """What each pipeline's policies are judged through, by its name; its own sight where nothing is said."""
     goals: list[Goal] = field(default_factory=list)
     comparisons: list[Comparison] = field(default_factory=list)
     tuning: str = ""
@@ -93,14 +92,23 @@ class StudyConfig:
                 raise ValueError(f"{key} is {getattr(self, key)}; it must be 1 or more")
         if not self.cells:
             raise ValueError("cells is empty; a study needs at least one cell (accepted: {} for the base itself)")
-        configs = [config.path for config in self.runs()]
-        for path in configs:
-            if configs.count(path) > 1:
+        paths = [config.path for config in self.runs()]
+        for path in paths:
+            if paths.count(path) > 1:
                 raise ValueError(f"cells: two of them are the same run {path}; each must differ from the others")
 
     def runs(self) -> list[RunConfig]:
         """Every run of the grid, seed by seed, so that an interrupted study has whole seeds."""
-        configs = []
+        return [config for config, _ in self._grid]
+
+    def sights_of(self, config: RunConfig) -> list[str]:
+        """What one of the grid's runs is judged through."""
+        return next(sights for run, sights in self._grid if run.path == config.path)
+
+    @cached_property
+    def _grid(self) -> list[tuple[RunConfig, list[str]]]:
+        """Each run with its sights."""
+        grid = []
         for seed in range(self.seeds):
             for index, cell in enumerate(self.cells):
                 where = f"study {self.name}, cells[{index}]"
@@ -108,19 +116,26 @@ class StudyConfig:
                 if not isinstance(seeds, int) or not 1 <= seeds <= self.seeds:
                     raise ValueError(f"{where}: seeds is {seeds!r}; it must be from 1 to the study's {self.seeds}")
                 if seed < seeds:
-                    keys = {key: value for key, value in cell.items() if key != "seeds"}
+                    keys = {key: value for key, value in cell.items() if key not in ("seeds", "sights")}
                     given = {**_merge(self.base, keys), "study": self.name, "seed": seed}
-                    configs.append(parse_config(RunConfig, given, where))
-        return configs
-
-    def sights_of(self, run: Run) -> Sequence[str]:
-        """What the run is judged through."""
-        return self.sights.get(run.config.sees.name, run.config.sees.sights[:1])
+                    config = parse_config(RunConfig, given, where)
+                    grid.append((config, _sights(cell, config, where)))
+        return grid
 
     @property
     def domains(self) -> list[str]:
         """Evaluation domains."""
         return list(dict.fromkeys((self.source, self.target)))
+
+
+def _sights(cell: Mapping[str, Any], config: RunConfig, where: str) -> list[str]:
+    """What the cell's policies are judged through."""
+    sights = cell.get("sights", config.sees.sights[:1])
+    for sight in sights:
+        if sight not in config.sees.sights:
+            accepted = ", ".join(config.sees.sights)
+            raise ValueError(f"{where}: unknown sight {sight!r} of {config.sees.name}; accepted: {accepted}")
+    return list(sights)
 
 
 def _merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
