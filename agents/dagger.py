@@ -16,6 +16,8 @@ from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.policies import ActorCriticPolicy, BasePolicy
 from stable_baselines3.common.type_aliases import GymEnv, Schedule
 
+from agents.asymmetric import STATE
+
 Actions = npt.NDArray[np.float32]
 Teacher = Callable[[npt.NDArray[np.float64]], Actions]
 """Actions ``(n, actuators)`` in true, unnormalised states ``(n, entries)``."""
@@ -90,7 +92,7 @@ class DAgger(OffPolicyAlgorithm):
         """What is done, and what the replay buffer keeps: the teacher's action."""
         assert self.teacher is not None, "a teacher is set before learning"
         there: Any = self._last_obs if self._last_original_obs is None else self._last_original_obs
-        label = self.policy.scale_action(self.teacher(there["state"]))
+        label = self.policy.scale_action(self.teacher(there[STATE]))
         label = np.clip(label, -1, 1)
         found, _ = self.predict(self._last_obs, deterministic=True)  # type: ignore[arg-type]  # is there by now
         taken = self.policy.scale_action(found) + self.noise * np.random.standard_normal(label.shape)  # noqa: NPY002
@@ -105,7 +107,8 @@ class DAgger(OffPolicyAlgorithm):
         assert self.replay_buffer is not None
         self.policy.set_training_mode(True)
         self._update_learning_rate(self.policy.optimizer)
-        low, high = (torch.as_tensor(bound, device=self.device) for bound in _bounds(self.action_space))
+        space: Any = self.action_space
+        low, high = (torch.as_tensor(bound, device=self.device) for bound in (space.low, space.high))
         losses = []
         for _ in range(gradient_steps):
             batch = self.replay_buffer.sample(batch_size, env=self._vec_normalize_env)
@@ -140,7 +143,3 @@ def inherit(student: DAgger, policy: dict[str, torch.Tensor]) -> list[str]:
         return []
     student.policy.load_state_dict(theirs, strict=False)
     return sorted(theirs)
-
-
-def _bounds(space: Any) -> tuple[Actions, Actions]:
-    return space.low, space.high

@@ -17,7 +17,7 @@ from experiments.files import digest, locked, read_json, write_json, write_text,
 from experiments.fit_learned import fit_learned
 from experiments.harvest import find_policies
 from experiments.pose_charts import pictures
-from experiments.pose_config import CAMERAS, PoseConfig
+from experiments.pose_config import PoseConfig
 from experiments.pose_files import (
     BLENDER,
     CONFIG,
@@ -36,6 +36,7 @@ from experiments.pose_frames import LOOKS
 from experiments.pose_images import judge_dataset, judge_frames
 from experiments.pose_tracks import Tracks, record_tracks
 from experiments.run import provenance
+from pipelines.choices import CAMERAS
 from synth_data.sample import SPLITS
 from vision.error_fit import fit_error_model
 from vision.error_model import load_error_model

@@ -7,7 +7,6 @@ import tyro
 
 from vision.pose_config import FitConfig
 
-CAMERAS = ("track", "rail")
 BATCH, CHUNK = 64, 50
 """Simulations in an update, and frames that its gradient goes back at most; memory goes on from chunk to chunk."""
 

@@ -20,7 +20,8 @@ from pathlib import Path
 
 from experiments.config import parse_config
 from experiments.files import read_yaml
-from experiments.pose_config import CAMERAS, PoseConfig
+from experiments.pose_config import PoseConfig
+from pipelines.choices import CAMERAS
 
 CONFIG, PROVENANCE, STAGES, ESTIMATOR, LOCK = "config.yaml", "provenance.json", "stages.json", "estimator.onnx", ".lock"
 REPORT, VALIDATION = "report", "validation.jsonl"

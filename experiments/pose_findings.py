@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from experiments.pose_config import CAMERAS
 from experiments.pose_files import BLENDER, error_file, images_file, learned_file, place, tracks_file
 from experiments.pose_frames import LOOKS
 from experiments.pose_images import Judged
 from experiments.pose_tracks import Tracks
 from experiments.rollouts import view_of
+from pipelines.choices import CAMERAS
 from vision.error_check import compare
 from vision.error_model import load_error_model
 from vision.estimators import ESTIMATORS, make_estimator

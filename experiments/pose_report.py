@@ -9,7 +9,6 @@ from experiments.fit_pose import teachers
 from experiments.pages import TEMPLATES
 from experiments.plots import save
 from experiments.pose_charts import agreement_chart, episode_chart, error_chart
-from experiments.pose_config import CAMERAS
 from experiments.pose_files import (
     BLENDER,
     PROVENANCE,
@@ -38,6 +37,7 @@ from experiments.pose_tables import (
     stage_rows,
     state_rows,
 )
+from pipelines.choices import CAMERAS
 from vision.estimators import ESTIMATORS
 from vision.keypoints import keypoints_of
 from vision.state_metrics import measure_states

@@ -13,11 +13,11 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepR
 from envs import BatchedEnv
 from envs.frames import Film, Frames, Image
 from envs.render import check_size
+from pipelines.choices import CAMERAS, check_choices
 from pipelines.looks import Looks
 from randomization.appearance import AppearanceConfig
 
 CRITICS = ("pixels", "state")
-CAMERAS = ("track", "rail")
 ENCODERS = ("nature", "impala")  # of agents, which this room may not import
 PRECISIONS = ("bfloat16", "float32")
 MAX_STACK = 16
@@ -55,14 +55,7 @@ class PixelsPipeline:
 
     def __post_init__(self) -> None:
         check_size(self.size)
-        for field, accepted in (
-            ("camera", CAMERAS),
-            ("encoder", ENCODERS),
-            ("precision", PRECISIONS),
-            ("critic", CRITICS),
-        ):
-            if getattr(self, field) not in accepted:
-                raise ValueError(f"unknown {field} {getattr(self, field)!r}; accepted: {', '.join(accepted)}")
+        check_choices(self, camera=CAMERAS, encoder=ENCODERS, precision=PRECISIONS, critic=CRITICS)
         if not 1 <= self.stack <= MAX_STACK:
             raise ValueError(f"stack is {self.stack}; it must be from 1 to {MAX_STACK}")
         if not 0 <= self.shift < self.size / 2:

@@ -15,6 +15,7 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepR
 from envs import BatchedEnv
 from envs.cores import cores
 from envs.frames import Film, Frames
+from pipelines.choices import CAMERAS, check_choices
 from pipelines.eyes import Eye, Imagined, Seen
 from pipelines.filmed import Filmed
 from vision.error_model import load_error_model
@@ -29,7 +30,6 @@ SIGHTS = ("state", "error-model", "estimator", "two-frame")
 """What stands between simulation and agent: nothing, the fitted errors of the estimator, the estimator itself, or the
 estimator with the original study's differencing of two frames."""
 CRITICS = ("pose", "state")
-CAMERAS = ("track", "rail")
 
 
 @dataclass(frozen=True)
@@ -55,15 +55,14 @@ class PosePipeline:
     """Of the estimator: bfloat16 (faster where the processor has it) or float32."""
 
     def __post_init__(self) -> None:
-        for field, accepted in (
-            ("camera", CAMERAS),
-            ("reconstruction", ESTIMATORS),
-            ("training", ("error-model", "estimator")),
-            ("critic", CRITICS),
-            ("precision", tuple(PRECISIONS)),
-        ):
-            if getattr(self, field) not in accepted:
-                raise ValueError(f"unknown {field} {getattr(self, field)!r}; accepted: {', '.join(accepted)}")
+        check_choices(
+            self,
+            camera=CAMERAS,
+            reconstruction=tuple(ESTIMATORS),
+            training=("error-model", "estimator"),
+            critic=CRITICS,
+            precision=tuple(PRECISIONS),
+        )
 
     @property
     def sights(self) -> tuple[str, ...]:
@@ -113,8 +112,9 @@ class PoseEnv(VecEnvWrapper):
     def __init__(self, env: BatchedEnv, eye: Eye | None, state: bool) -> None:
         space = env.observation_space
         super().__init__(env, gymnasium.spaces.Dict({"pose": space, "state": space}) if state else space)
-        self.eye, self._with_state = eye, state
+        self.eye = eye
         """What sees for the agent, if anything stands between."""
+        self._with_state = state
         self._actions = np.zeros((env.num_envs, env.model.nu))
         self.pose: Array = np.zeros((env.num_envs, env.task.observation_size))
         """What the actor saw last."""

@@ -11,12 +11,13 @@ import pytest
 from experiments.dataset import POLICIES
 from experiments.files import digest
 from experiments.fit_pose import fit_pose
-from experiments.pose_config import CAMERAS, LearnedConfig, PoseConfig, RolloutConfig
+from experiments.pose_config import LearnedConfig, PoseConfig, RolloutConfig
 from experiments.pose_files import error_file, images_file, learned_file, read_pose_config
 from experiments.pose_findings import held_out, reconstruct
 from experiments.pose_images import Judged
 from experiments.pose_report import write_pose_report
 from experiments.rollouts import view_of
+from pipelines.choices import CAMERAS
 from vision.estimators import make_estimator
 from vision.keypoints import keypoints_of
 from vision.pose_config import FitConfig

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from experiments.dataset import POLICIES
-from experiments.pose_config import CAMERAS
 from experiments.pose_files import ESTIMATOR, error_file, learned_file, read_pose_config
 from experiments.pose_images import judge_dataset, judge_frames
 from experiments.rollouts import view_of
+from pipelines.choices import CAMERAS
 from vision.error_model import load_error_model
 from vision.error_simulator import ErrorSimulator
 from vision.estimators import make_estimator

@@ -139,3 +139,36 @@ def test_looks_are_drawn_for_training_alone() -> None:
 def test_impossible_settings_are_refused(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=rf"^{message}$"):
         PixelsPipeline(**changes)
+
+
+def test_the_last_actions_are_told_and_forgotten_at_a_reset() -> None:
+    env: Any = PixelsPipeline(size=40, stack=2, supervised=True).wrap(simulations(horizon=3), "pixels", 0)
+    assert list(env.observation_space.spaces) == ["actions", "pixels", "state"]
+    assert env.observation_space["actions"].shape == (6,)
+    first = env.reset()
+    np.testing.assert_array_equal(first["actions"], np.zeros((2, 6)))
+    taken = actions(4)
+    for step in range(2):
+        seen = env.step(taken[step])[0]["actions"]
+        before = taken[step - 1] if step else np.zeros((2, 3))
+        np.testing.assert_array_equal(seen, np.concatenate([before, taken[step]], axis=1))
+    kept = seen.copy()
+    observations, _, dones, infos = env.step(taken[2])
+    assert dones.all()
+    np.testing.assert_array_equal(seen, kept)  # SB3 keeps the last one
+    for i in range(2):
+        end = infos[i]["terminal_observation"]
+        np.testing.assert_array_equal(end["actions"], np.concatenate([taken[1, i], taken[2, i]]))
+    np.testing.assert_array_equal(observations["actions"], np.zeros((2, 6)))
+    env.step(taken[3])
+    other: Any = PixelsPipeline(size=40, stack=2, supervised=True).wrap(simulations(horizon=3), "pixels", 0)
+    tensors: dict[str, Any] = {}
+    other.load_state_dict(unpack(pack(env.state_dict(), tensors), tensors))
+    np.testing.assert_array_equal(other.actions, env.actions)
+    env.close()
+
+
+@pytest.mark.parametrize("changes", [{"critic": "pixels"}, {"shift": 2}])
+def test_what_an_encoder_cannot_be_fitted_with(changes: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"^supervised is true; accepted with it: critic state"):
+        PixelsPipeline(supervised=True, **changes)
