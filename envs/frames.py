@@ -224,7 +224,8 @@ def _work(pipe: Connection, film: Film, names: list[str]) -> None:
     try:
         studio = _Studio(film)
     except RuntimeError as error:
-        pipe.send(error)
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # another worker may have told already
+            pipe.send(error)
         return
     memory = [SharedMemory(name) for name in names]
     requests, frames = _arrays(film, memory)

@@ -1,5 +1,7 @@
 """How far training is: a live bar on a terminal, a line now and then elsewhere."""
 
+import contextlib
+import statistics
 import time
 from collections.abc import Sequence
 from types import TracebackType
@@ -94,8 +96,7 @@ class StudyProgress(_Display):
     def __init__(self, name: str, runs: Sequence[Run]) -> None:
         super().__init__()
         self.name, self.runs = name, runs
-        self.total = sum(run.config.steps for run in runs)
-        self._at_start = sum(self._steps(run) for run in runs)
+        self._at_start = {run.name: self._steps(run) for run in runs}
         self._started = time.monotonic()
         self._tasks: dict[str, TaskID] = {}
 
@@ -103,25 +104,39 @@ class StudyProgress(_Display):
         """Show the runs in progress, and how far the study is."""
         over = {run.directory for run in ended}
         steps = {run.name: run.config.steps if run.directory in over else self._steps(run) for run in self.runs}
-        done = sum(steps.values())
+        work = self._work()
+        done, before = (sum(work[name] * count for name, count in each.items()) for each in (steps, self._at_start))
+        total = sum(work[run.name] * run.config.steps for run in self.runs)
         note = f"{len(ended)}/{len(self.runs)} runs"
         if self._bar:
-            self._show(f"study {self.name}", done, self.total, note)
+            self._show(f"study {self.name}", done, total, note)
             names = {run.name for run in active}
             for gone in [name for name in self._tasks if name not in names and "/" in name]:
                 self._bar.remove_task(self._tasks.pop(gone))
             for run in active:
                 self._show(run.name, steps[run.name], run.config.steps, _return_note(run))
         else:
-            speed = (done - self._at_start) / max(time.monotonic() - self._started, 1e-9)
-            left = _clock((self.total - done) / speed) if speed > 0 else "?"
+            elapsed = max(time.monotonic() - self._started, 1e-9)
+            speed = (sum(steps.values()) - sum(self._at_start.values())) / elapsed
+            left = _clock((total - done) * elapsed / (done - before)) if done > before else "?"
             running = ", ".join(f"{run.name} {_return_note(run)}" for run in active)
             self._line(
-                f"study {self.name}: {100 * done / self.total:.0f} %  {note}  {speed:,.0f} steps/s  "
-                f"{left} left  [{running}]"
+                f"study {self.name}: {100 * done / total:.0f} %  {note}  {speed:,.0f} steps/s  {left} left  [{running}]"
             )
 
-    def _show(self, name: str, done: int, total: int, note: str) -> None:
+    def _work(self) -> dict[str, float]:
+        """Seconds that a step takes in each run: as in finished runs of its cell, or else as in a middling cell."""
+        cells: dict[str, list[float]] = {}
+        for run in self.runs:
+            with contextlib.suppress(ValueError):  # not done yet, or damaged, which the run itself will report
+                per_step = run.result()["wall_s"] / run.config.steps
+                cells.setdefault(run.directory.parent.name, []).append(per_step)
+        known = {cell: statistics.median(found) for cell, found in cells.items()}
+        per_run = [known[cell] * run.config.steps for run in self.runs if (cell := run.directory.parent.name) in known]
+        middling = statistics.median(per_run) if per_run else 1.0
+        return {run.name: known.get(run.directory.parent.name, middling / run.config.steps) for run in self.runs}
+
+    def _show(self, name: str, done: float, total: float, note: str) -> None:
         assert self._bar is not None
         if name not in self._tasks:
             self._tasks[name] = self._bar.add_task(name, total=total, note=note)

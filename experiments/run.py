@@ -145,14 +145,17 @@ def create_run(config: RunConfig, root: Path = RUNS) -> Run:
     """Make the run's directory, or take the one that holds the same configuration.
 
     Raises:
-        ValueError: the directory holds another configuration, or the algorithm refuses its hyperparameters.
+        ValueError: the directory holds another configuration, the algorithm refuses its hyperparameters, or there is
+            no estimator of this figure.
     """
     given, config = config, config.resolved()
     run = Run(config, root / config.path)
     file = run.directory / "config.yaml"
     if not file.exists():
-        # Hyperparameters or a device that are refused end here, before anything is on disk.
+        # Hyperparameters, a device or an estimator that are refused end here, before anything is on disk.
         config.make_agent()
+        if config.pipeline == "pose":
+            config.pose.directory(config.figure)
         write_text(file, to_yaml(config))
         return run
     stored = open_run(run.directory)

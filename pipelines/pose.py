@@ -83,9 +83,29 @@ class PosePipeline:
         eye = None if sight == "state" else self._eye(env, sight, seed)
         return PoseEnv(env, eye, self.critic == "state")
 
+    def directory(self, figure: str) -> Path:
+        """Where the estimator is.
+
+        Raises:
+            ValueError: it is not there, or it is of another figure.
+        """
+        directory = Path(self.estimator) if self.estimator else SHIPPED / figure
+        file = directory / "provenance.json"
+        try:
+            found = json.loads(file.read_text(encoding="utf-8"))["figure"]
+        except FileNotFoundError:
+            raise ValueError(
+                f"{directory}: no estimator is there; accepted: a directory that simgap fit-pose made"
+            ) from None
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            reason = "has no figure" if isinstance(error, KeyError) else " ".join(str(error).split())
+            raise ValueError(f"{file}: {reason}; accepted: a directory that simgap fit-pose made") from None
+        if found != figure:
+            raise ValueError(f"{directory}: an estimator of {found}; accepted: of {figure}")
+        return directory
+
     def _eye(self, env: BatchedEnv, sight: str, seed: int) -> Eye:
-        directory = Path(self.estimator) if self.estimator else SHIPPED / env.task.name
-        _check_figure(directory, env.task.name)
+        directory = self.directory(env.task.name)
         runtime = PoseRuntime(directory / "estimator.onnx", env.num_threads or cores(), self.precision)
         filmed = Filmed(env.model, keypoints_of(env.task.name), self.camera, runtime.size)
         learned = directory / f"learned-{self.camera}.safetensors"
@@ -169,14 +189,3 @@ class PoseEnv(VecEnvWrapper):
         if self.eye:
             self.eye.close()
         super().close()
-
-
-def _check_figure(directory: Path, figure: str) -> None:
-    file = directory / "provenance.json"
-    try:
-        found = json.loads(file.read_text(encoding="utf-8"))["figure"]
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        reason = "has no figure" if isinstance(error, KeyError) else " ".join(str(error).split())
-        raise ValueError(f"{file}: {reason}; accepted: a directory that simgap fit-pose made") from None
-    if found != figure:
-        raise ValueError(f"{directory}: an estimator of {found}; accepted: of {figure}")

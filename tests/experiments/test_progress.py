@@ -1,0 +1,39 @@
+"""How far a study is, when a step of one cell takes longer than a step of another."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from experiments import progress
+from experiments.config import RunConfig
+from experiments.files import write_json
+from experiments.progress import StudyProgress
+from experiments.run import create_run
+
+
+def test_time_left_counts_what_a_step_takes_in_each_cell(
+    tmp_path: Path, tiny: Callable[..., RunConfig], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fast = [create_run(tiny(seed=seed, steps=1000), tmp_path) for seed in range(2)]
+    slow = [create_run(tiny(seed=seed, steps=100, domain="target"), tmp_path) for seed in range(3)]
+    now = [100.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    shown = StudyProgress("s", [*fast, *slow])
+    for run, seconds in ((fast[0], 10.0), (slow[0], 40.0)):
+        write_json(run.directory / "done.json", {"steps": 1, "wall_s": seconds, "diverged_episodes": 0})
+    (slow[1].directory / "done.json").write_text("damaged")  # it is over, and says itself what is wrong
+    now[0] += 50
+    shown.update([], [fast[0], slow[0]])
+    # 10 + 2 * 40 of 2 * 10 + 3 * 40 seconds of work are done after 50 seconds.
+    assert "study s: 64 %  2/5 runs  24 steps/s  0:28 left" in capsys.readouterr().err
+
+
+def test_a_study_that_has_just_begun(
+    tmp_path: Path, tiny: Callable[..., RunConfig], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = create_run(tiny(), tmp_path)
+    shown = StudyProgress("s", [run])
+    monkeypatch.setattr(progress, "LINE_EVERY", -1.0)
+    shown.update([run], [])
+    assert "study s: 0 %  0/1 runs  0 steps/s  ? left  [" in capsys.readouterr().err
