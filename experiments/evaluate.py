@@ -77,7 +77,8 @@ def evaluate(
     if not domains:
         raise ValueError("no domain to judge in is given; accepted: one or more, such as source target")
     rows: list[Row] = []
-    judged = [(domain, sight) for domain in domains for sight in dict.fromkeys(sights or run.config.sees.sights[:1])]
+    sights = list(dict.fromkeys(sights or run.config.sees.sights[:1]))
+    judged = [(domain, sight) for domain in domains for sight in sights]
     for domain, sight in judged:
         policy = load_trained(run, domain, episodes, num_threads, sight)
         cell = {**run.cell, "pipeline": seen_as(run, sight), "eval_domain": domain}

@@ -18,7 +18,7 @@ def test_time_left_counts_what_a_step_takes_in_each_cell(
     fast = [create_run(tiny(seed=seed, steps=1000), tmp_path) for seed in range(2)]
     slow = [create_run(tiny(seed=seed, steps=100, domain="target"), tmp_path) for seed in range(3)]
     now = [100.0]
-    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
     shown = StudyProgress("s", [*fast, *slow])
     for run, seconds in ((fast[0], 10.0), (slow[0], 40.0)):
         write_json(run.directory / "done.json", {"steps": 1, "wall_s": seconds, "diverged_episodes": 0})

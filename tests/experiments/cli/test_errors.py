@@ -1,5 +1,6 @@
 import errno
 import io
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -28,6 +29,28 @@ REFUSED: list[tuple[list[str], str]] = [
     (["train", "--domain", "mars"], "accepted: first a name of nominal, source, target"),
     (["train", "--domain", "source, torso_mas+1"], "did you mean 'torso_mass'?"),
     (["train", "--pipeline", "smell"], "unknown pipeline 'smell'; accepted: state, pixels, pose"),
+    (["train", "--pipeline", "pixels", "--pixels.camera", "front"], "pixels: unknown camera 'front'; accepted: track"),
+    (
+        ["train", "--pipeline", "pixels", "--pixels.encoder", "resnet"],
+        "unknown encoder 'resnet'; accepted:",
+    ),
+    (["train", "--pipeline", "pixels", "--pixels.size", "20"], "images of 20 x 20 pixels are too small for Nature"),
+    (["train", "--pipeline", "pixels", "--pixels.size", "9000"], "size is 9000; it must be from"),
+    (["train", "--pipeline", "pixels", "--pixels.stack", "0"], "stack is 0; it must be from 1 to"),
+    (["train", "--pipeline", "pixels", "--pixels.supervised", "--agent", "sac"], "sac fits no encoder to the state"),
+    (["train", "--pipeline", "pixels", "--agent", "dagger"], "agent dagger learns from a teacher; accepted: --teacher"),
+    (["train", "--pipeline", "pose", "--pose.camera", "front"], "pose: unknown camera 'front'; accepted: track, rail"),
+    (["train", "--pipeline", "pose", "--pose.estimator", "nowhere"], "nowhere: no estimator is there; accepted:"),
+    (
+        ["train", "--pipeline", "pose", "--pose.estimator", "other"],
+        "other: an estimator of walker2d; accepted: of",
+    ),
+    (
+        ["evaluate", "RUN", "--sights", "touch"],
+        "unknown sight 'touch' of state; accepted: state, error-model",
+    ),
+    (["play", "RUN", "--sight", "touch"], "unknown sight 'touch' of state; accepted: state, error-model"),
+    (["study", "sights.yaml"], "sights.yaml: study s, cells[0]: unknown sight 'touch' of state; accepted: state,"),
     (["train", "--agent", "dqn"], "unknown agent 'dqn'; accepted: ppo, recurrent_ppo, dagger, sac, tqc"),
     (["train", "--agent=dqn"], "unknown agent 'dqn'; accepted: ppo, recurrent_ppo, dagger, sac, tqc"),
     (["train", "--randomization", "magic"], "unknown randomisation 'magic'; accepted: none, uniform"),
@@ -114,6 +137,10 @@ def test_bad_input_is_one_line_and_changes_nothing(
     (place / "broken.yaml").write_text("steps: [3\n")
     (place / "side.yaml").write_text("cameras: {side: 1}\n")
     (place / "dance.yaml").write_text("poses: {shares: {dancing: 1}}\n")
+    study = {"name": "s", "title": "t", "description": "d", "base": {}, "cells": [{"sights": ["touch"]}]}
+    (place / "sights.yaml").write_text(json.dumps(study))
+    (place / "other").mkdir()
+    (place / "other" / "provenance.json").write_text('{"figure": "walker2d"}')
     before = contents(place)
     with pytest.raises(SystemExit) as stop:
         main([str(own_run.directory) if word == "RUN" else word for word in words])

@@ -1,0 +1,94 @@
+"""Whole runs of agents that see pictures: trained, stopped, continued, judged and filmed."""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import imageio_ffmpeg
+import numpy as np
+import pytest
+
+from experiments.config import RunConfig
+from experiments.evaluate import evaluate
+from experiments.play import record_video
+from experiments.run import Run, create_run
+from experiments.statistics import read_episodes
+from experiments.train import train
+from tests.experiments.test_train import final_state, go_back, same, timeless
+
+Tiny = Callable[..., RunConfig]
+
+SMALL: dict[str, Any] = {"size": 36, "stack": 2}
+SIGHTED: dict[str, tuple[str, dict[str, Any]]] = {
+    "reward": ("ppo", {"pipeline": "pixels", "pixels": {**SMALL, "shift": 2}}),
+    "supervised": ("ppo", {"pipeline": "pixels", "pixels": {**SMALL, "supervised": True, "appearance": True}}),
+    "replayed": ("sac", {"pipeline": "pixels", "pixels": SMALL}),
+    "taught": ("dagger", {"pipeline": "pixels", "pixels": SMALL}),
+    "error model": ("ppo", {"pipeline": "pose"}),
+    "estimator": ("ppo", {"pipeline": "pose", "pose": {"training": "estimator", "critic": "state"}}),
+}
+
+
+def config(tiny: Tiny, kind: str, teacher: Run) -> RunConfig:
+    agent, changes = SIGHTED[kind]
+    taught = {"teacher": str(teacher.directory)} if agent == "dagger" else {}
+    return tiny(agent, steps=256, checkpoint_every=64, **changes, **taught)
+
+
+@pytest.mark.parametrize("kind", SIGHTED)
+def test_it_continues_bit_identically_and_is_judged(kind: str, tiny: Tiny, ppo_run: Run, tmp_path: Path) -> None:
+    whole = train(config(tiny, kind, ppo_run), tmp_path / "whole", num_threads=1)
+    run = train(config(tiny, kind, ppo_run), tmp_path / "cut", num_threads=1)
+    go_back(run, 192)
+    run = train(config(tiny, kind, ppo_run), tmp_path / "cut", num_threads=1)
+    assert same(final_state(run), final_state(whole))
+    assert timeless(run) == timeless(whole)
+    rows = evaluate(run, ["source", "target"], episodes=2, num_threads=1)
+    assert [row["eval_domain"] for row in rows] == ["source"] * 2 + ["target"] * 2
+    assert rows == evaluate(whole, ["source", "target"], episodes=2, num_threads=1)
+    name = run.config.sees.name
+    assert set(read_episodes(run.episodes)["pipeline"]) == {name}
+    other = run.config.sees.sights[1]
+    evaluate(run, ["source"], episodes=2, num_threads=1, sights=[other])
+    assert set(read_episodes(run.episodes)["pipeline"]) == {name, f"{name}@{other}"}
+
+
+def first_frame(run: Run, path: Path) -> np.ndarray[Any, Any]:
+    reader = imageio_ffmpeg.read_frames(str(record_video(run, "target", path)))
+    width, height = next(reader)["size"]
+    frame = np.frombuffer(next(reader), np.uint8).reshape(height, width, 3).astype(int)
+    reader.close()
+    return frame
+
+
+def test_videos_show_what_the_policy_sees(tiny: Tiny, ppo_run: Run, tmp_path: Path) -> None:
+    pixels, pose = (
+        first_frame(
+            train(dataclasses.replace(config(tiny, kind, ppo_run), steps=64), tmp_path / kind), tmp_path / "v.mp4"
+        )
+        for kind in ("supervised", "error model")
+    )
+    assert pixels.shape == (96 + 480, 480, 3)
+    colour = np.ptp(pixels[96:], axis=2)
+    assert colour[8:176, -176:-8].mean() < 5 < colour[176:].mean()  # the grey frame in the corner of a coloured picture
+    assert pose.shape == (96 + 480, 480 + 256, 3)
+    assert (pose[96:, 480:].max(axis=2) > 150).mean() > 0.01  # values beside the picture
+
+
+def test_steps_and_hyperparameters_depend_on_what_teaches_the_encoder(tmp_path: Path) -> None:
+    reward = RunConfig(pipeline="pixels").resolved()
+    assert (reward.steps, reward.agent.hyperparameters["learning_rate"]) == (500_000, "linear(3e-4, 1e-4)")
+    state = RunConfig().resolved()
+    fitted = dataclasses.replace(
+        RunConfig(pipeline="pixels"), pixels=dataclasses.replace(reward.pixels, supervised=True)
+    ).resolved()
+    assert (fitted.steps, fitted.agent) == (state.steps, state.agent)
+
+
+def test_an_estimator_that_is_not_there_leaves_nothing(tiny: Tiny, tmp_path: Path) -> None:
+    with pytest.raises(
+        ValueError, match=r"^nowhere: no estimator is there; accepted: a directory that simgap fit-pose"
+    ):
+        create_run(tiny(pipeline="pose", pose={"estimator": "nowhere"}), tmp_path)
+    assert not list(tmp_path.iterdir())
