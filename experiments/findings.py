@@ -1,4 +1,4 @@
-"""Statistics put into words: numbers, labels, the answer of a report, goals met or missed."""
+"""Statistics put into words: numbers, labels, the answer of a report, cautions."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -6,9 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from experiments.sights import matching, ratio
-from experiments.statistics import seed_scores
-from experiments.tables import CELL, SETTING
+from experiments.tables import SETTING
 
 DASH, MINUS, ARROW, PERCENT = "\u2014", "\u2212", "\u2192", "\u202f%"
 FEW_SEEDS = 5
@@ -67,25 +65,25 @@ def method(randomization: str) -> str:
 
 
 def setting_labels(frame: pd.DataFrame) -> pd.Series:
-    """What tells each row's setting from the others' in the frame; empty if they share one."""
+    """What tells each row's setting from the others' in the frame; empty if they share one.
+
+    A column is left out where those before it decide on it: the agent of a pipeline that has one, or an agent's steps.
+    """
     units = {"horizon": "-step episodes", "steps": " steps"}
-    varying: list[str] = []
-    for column in (c for c in SETTING if c in frame and frame[c].nunique() > 1):
-        # One that follows from those before it, as steps often do from the agent, says nothing more.
-        if not varying or frame.groupby(varying)[column].nunique().max() > 1:
-            varying.append(column)
-    labels = [
-        " \u00b7 ".join(number(row[c]) + units[c] if c in units else str(row[c]) for c in varying)
-        for _, row in frame.iterrows()
-    ]
-    return pd.Series(labels, index=frame.index, dtype=object)
+    labels = pd.Series("", index=frame.index, dtype=object)
+    for column in (c for c in SETTING if c in frame):
+        varies = frame.groupby(labels)[column].transform("nunique") > 1
+        words = [number(value) + units[column] if column in units else str(value) for value in frame[column]]
+        said = pd.Series(words, index=frame.index, dtype=object)
+        labels = labels.where(~varies, (labels + " \u00b7 " + said).str.removeprefix(" \u00b7 "))
+    return labels
 
 
 def cell_labels(frame: pd.DataFrame) -> pd.Series:
-    """Label each row's cell, ``trained in source · uniform``, adding whatever else varies."""
+    """Label each row's cell: ``trained in source · uniform``, or ``pose · source · uniform`` where settings vary."""
     rows = zip(frame["train_domain"], frame["randomization"], setting_labels(frame), strict=True)
     labels = [
-        " \u00b7 ".join(filter(None, [f"trained in {domain}", method(randomization), setting]))
+        " \u00b7 ".join([*([setting, domain] if setting else [f"trained in {domain}"]), method(randomization)])
         for domain, randomization, setting in rows
     ]
     return pd.Series(labels, index=frame.index, dtype=object)
@@ -111,14 +109,40 @@ def answer(study: Mapping[str, Any], summary: pd.DataFrame, gaps: pd.DataFrame) 
     sentences = []
     settings = setting_labels(frame)
     for _, group in frame.groupby(SETTING, sort=True):
-        said = [
-            _level(row) if gaps.empty else _gap_sentence(row, study["source"], study["target"])
-            for _, row in group.iterrows()
+        setting, rows = settings[group.index[0]], [row for _, row in group.iterrows()]
+        if setting and not gaps.empty:
+            said = "; ".join(_in_short(row, study["target"]) for row in rows)
+            where = f"per {horizons(group)}-step episode in {study['source']} and {study['target']}"
+            sentences.append(f"{setting[0].upper()}{setting[1:]}, {where}: {said}.")
+            continue
+        said_in_full = [
+            _level(row) if gaps.empty else _gap_sentence(row, study["source"], study["target"]) for row in rows
         ]
-        if setting := settings[group.index[0]]:
-            said[0] = f"{setting[0].upper()}{setting[1:]}: {said[0][0].lower()}{said[0][1:]}"
-        sentences += said
+        if setting:
+            said_in_full[0] = f"{setting[0].upper()}{setting[1:]}: {said_in_full[0][0].lower()}{said_in_full[0][1:]}"
+        sentences += said_in_full
     return sentences
+
+
+def _in_short(row: Mapping[str, Any], target: str) -> str:
+    """A cell among others of its setting: both returns, and whether a loss, and a gain over no randomisation, show."""
+    both = f"{number(row['source_iqm'])} and {number(row['target_iqm'])}"
+    if row["train_domain"] == target:
+        return f"{both} trained in {target}"
+    low, high = row["gap_low"], row["gap_high"]
+    lost = "one seed" if math.isnan(low) else "no loss is shown" if low <= 0 <= high else ""
+    if not lost:
+        interval = span(*((low, high) if row["gap"] > 0 else (-high, -low)))
+        lost = f"{'loses' if row['gap'] > 0 else 'gains'} {number(abs(row['gap']))}, 95{PERCENT} interval {interval}"
+    words = f"{both} with {method(row['randomization'])} ({lost})"
+    gain, low, high = row["won_back"], row["won_back_low"], row["won_back_high"]
+    if math.isnan(gain) or math.isnan(low):
+        return words
+    if low <= 0 <= high:
+        return f"{words}, in {target} no different from no randomisation as far as can be told"
+    more = f"{number(abs(gain))} {'more' if gain > 0 else 'less'}"
+    span_words = interval_words(*((low, high) if gain > 0 else (-high, -low)))
+    return f"{words}, in {target} {more} than without {span_words}"
 
 
 def _level(row: Mapping[str, Any]) -> str:
@@ -187,7 +211,8 @@ def cautions(study: Mapping[str, Any], summary: pd.DataFrame, episodes: pd.DataF
             f"Only {count(fewest, 'seed')} in the smallest cell: intervals from fewer than "
             f"{FEW_SEEDS} seeds are too narrow, or absent. Read them as a first look."
         )
-    short = summary["n_seeds"] != study["seeds"]
+    planned = {study["seeds"], *(cell.get("seeds", study["seeds"]) for cell in study.get("cells", []))}
+    short = ~summary["n_seeds"].isin(planned)
     if short.any():
         cells = dict.fromkeys(
             f"{label} ({n} of {study['seeds']})"
@@ -201,53 +226,3 @@ def cautions(study: Mapping[str, Any], summary: pd.DataFrame, episodes: pd.DataF
             "physics diverged; they count with the return they had."
         )
     return notes
-
-
-def goals_reached(study: Mapping[str, Any], summary: pd.DataFrame, episodes: pd.DataFrame) -> list[dict[str, str]]:
-    """Each goal of the study with what was reached; one row for every cell that the goal names.
-
-    A goal with ``of`` is a share of the IQM of the cell that differs in those columns, whatever its training steps.
-
-    Returns:
-        Dicts with ``text``, ``goal``, ``reached``, ``interval`` and ``verdict``: ``met``, ``met,
-        within the uncertainty`` (the interval is missing or reaches below the goal), ``missed by
-        …`` or ``not measured``.
-    """
-    rows = []
-    for goal in study["goals"]:
-        wanted = {key: goal[key] for key in [*CELL, "eval_domain"] if goal.get(key)}
-        text, form = str(goal["text"]), percent if goal.get("of") else number
-        result = {"text": text, "goal": f"\u2265 {form(goal['at_least'])}"}
-        chosen = matching(summary, wanted)
-        if chosen.empty:
-            rows.append(result | {"reached": DASH, "interval": "", "verdict": "not measured"})
-        for (_, row), setting in zip(chosen.iterrows(), setting_labels(chosen), strict=True):
-            value, low, high = row["iqm"], row["iqm_low"], row["iqm_high"]
-            if goal.get("of"):
-                value, low, high = _share_of(row, goal["of"], episodes)
-            result |= {"text": f"{text} ({setting})" if setting else text}
-            result |= {"reached": form(value), "interval": span(low, high, form)}
-            rows.append(result | {"verdict": _verdict(value, low, goal["at_least"], form)})
-    return rows
-
-
-def _share_of(row: pd.Series, of: Mapping[str, str], episodes: pd.DataFrame) -> tuple[float, float, float]:
-    """The cell's IQM over that of the one which differs in the columns ``of``, with its interval."""
-    where = [column for column in [*CELL, "eval_domain"] if column != "steps"]
-    own = dict(row[where])
-    scores, reference = (
-        seed_scores(matching(episodes, cell)).to_numpy(float)
-        for cell in ({**own, "steps": row["steps"]}, {**own, **of})
-    )
-    if not len(reference):
-        return math.nan, math.nan, math.nan
-    return ratio(scores, reference, list(row[[*CELL, "eval_domain"]]))
-
-
-def _verdict(value: float, low: float, at_least: float, form: Callable[[float], str]) -> str:
-    if math.isnan(value):
-        return "not measured"
-    if value < at_least:
-        short = at_least - value
-        return f"missed by {form(max(1, short) if form is number else max(0.01, short))}"
-    return "met" if low >= at_least else "met, within the uncertainty"

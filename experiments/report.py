@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from experiments import findings, plots, report_tables, sight_charts, sights
+from experiments import findings, goals, plots, report_tables, sight_charts, sights
 from experiments.files import read_json, read_yaml, write_text
 from experiments.findings import PERCENT, count
 from experiments.pages import TEMPLATES, data_uri
@@ -91,7 +91,7 @@ def write_report(directory: Path) -> Path:
         "main": report_tables.gap_table(study, summary, lost),
         "parts": report_tables.parts_table(study, parts, everything),
         "levels": report_tables.levels_table(everything),
-        "goals": findings.goals_reached(study, everything, episodes),
+        "goals": goals.goals_reached(study, everything, episodes),
         "figures": figures,
         "runs": report_tables.runs_table(runs, episodes),
         "training": report_tables.training_words(runs),

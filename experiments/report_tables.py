@@ -21,6 +21,8 @@ from experiments.sights import MODEL, PARTS, REAL, TRUE, matching
 from experiments.statistics import seed_scores
 from experiments.tables import CELL
 
+MOST_CARDS = 8
+"""Beyond that large numbers explain nothing, and charts are there."""
 SIGHT_WORDS = ("true state", "error model", "estimator")
 
 Table = dict[str, Any]
@@ -30,7 +32,7 @@ Table = dict[str, Any]
 def headlines(study: Mapping[str, Any], summary: pd.DataFrame) -> list[dict[str, str]]:
     """The numbers shown large: what each method earns in the target, between its two references.
 
-    Randomised cells judged in their own training domain are left to the tables.
+    Randomised cells judged in their own training domain are left to the tables, and so are all of a large study.
     """
     cards = []
     for row, setting in zip(_rows(summary), setting_labels(summary), strict=True):
@@ -48,7 +50,7 @@ def headlines(study: Mapping[str, Any], summary: pd.DataFrame) -> list[dict[str,
                     "interval": span(row["iqm_low"], row["iqm_high"]) or "no interval",
                 }
             )
-    return cards
+    return cards if len(cards) <= MOST_CARDS else []
 
 
 def gap_table(study: Mapping[str, Any], summary: pd.DataFrame, lost: pd.DataFrame) -> Table | None:
@@ -79,7 +81,7 @@ def gap_table(study: Mapping[str, Any], summary: pd.DataFrame, lost: pd.DataFram
                 str(row["n_seeds"]),
             ]
         )
-    columns = ["trained in", f"in {source}", f"in {target}", "gap", "gap in %", "share closed"]
+    columns = [_heading(lost), f"in {source}", f"in {target}", "gap", "gap in %", "share closed"]
     columns += [f"worst seed in {target}", f"CVaR10 in {target}", "seeds"]
     return {"columns": columns, "rows": rows}
 
@@ -98,7 +100,7 @@ def parts_table(study: Mapping[str, Any], parts: pd.DataFrame, summary: pd.DataF
         ]
         taken = [(number(row[part]), span(row[f"{part}_low"], row[f"{part}_high"])) for part in PARTS]
         rows.append([label, *returns, *taken, str(row["n_seeds"])])
-    columns = ["trained in", *(f"{sight} in {domain}" for sight in SIGHT_WORDS for domain in (source, target))]
+    columns = [_heading(parts), *(f"{sight} in {domain}" for sight in SIGHT_WORDS for domain in (source, target))]
     return {"columns": [*columns, *PARTS, "seeds"], "rows": rows}
 
 
@@ -111,7 +113,7 @@ def _iqm(summary: pd.DataFrame, cell: Mapping[str, Any], sight: str) -> float:
 
 def levels_table(summary: pd.DataFrame) -> Table:
     """One row per cell and evaluation domain: IQM, mean, spread of seeds, worst seed and CVaR."""
-    columns = ["trained in", "judged in", "IQM", "mean", "SD of seeds", "worst seed", "CVaR10"]
+    columns = [_heading(summary), "judged in", "IQM", "mean", "SD of seeds", "worst seed", "CVaR10"]
     rows = [
         [
             label,
@@ -153,6 +155,11 @@ def training_words(runs: pd.DataFrame) -> str:
     )
     diverged = int(runs["diverged"].sum())
     return words + (f"; {number(diverged)} training episodes diverged." if diverged else ".")
+
+
+def _heading(frame: pd.DataFrame) -> str:
+    """Of the cells' labels."""
+    return "setting, trained in" if setting_labels(frame).any() else "trained in"
 
 
 def _short_labels(frame: pd.DataFrame) -> pd.Series:

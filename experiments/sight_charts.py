@@ -63,7 +63,7 @@ def comparison_chart(compared: pd.DataFrame, episodes: pd.DataFrame) -> Figure:
     for place, domain in enumerate(domains):
         axes.barh(0, 0, color=PALETTE[place % len(PALETTE)], alpha=0.75, label=f"judged in {domain} (seeds)")
     if published:
-        axes.barh(0, 0, color="white", edgecolor=SOFT, hatch="/////", label="published, one seed")
+        axes.barh(0, 0, color="white", edgecolor=SOFT, hatch="/////", label="published")
     axes.axvline(0, color=INK, lw=1)
     axes.set_ylim(pitch * len(texts) - 1.4, -1.5)
     axes.set_xlabel(f"return per episode of {horizons(episodes)} steps", fontsize=TEXT, color=INK)

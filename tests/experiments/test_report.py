@@ -254,6 +254,12 @@ def test_settings_are_told_apart_when_a_study_has_several(tmp_path: Path) -> Non
         both = [frame, frame.assign(pipeline="pixels")]
         pd.concat(both).to_csv(tmp_path / name, index=False)
     text = words(write_report(tmp_path))
-    assert "Pixels: trained without randomisation in source" in text
-    assert "source · uniform · state 1650" in text
+    short = "Pixels, per 500-step episode in source and target: 1700 and 1000 with no randomisation (loses 700, 95 %"
+    assert short in text
+    assert (
+        "; 1650 and 1560 with uniform (loses 90, 95 % interval 90 to 90), in target 560 more than without (95 %" in text
+    )
+    assert "; 1100 and 1800 trained in target." in text
+    assert text.index("uniform (loses") < text.index("State, per 500-step episode")
+    assert "state · source · uniform 1650" in text
     assert "masters the source (pixels) met" in text
