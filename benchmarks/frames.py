@@ -1,4 +1,4 @@
-"""How many frames of MuJoCo a second, against Gymnasium's own rendering of the same figure."""
+"""How many frames of MuJoCo a second, against Gymnasium's own rendering of the same figure; what a replay buffer keeps."""
 
 import time
 from collections import defaultdict
@@ -9,14 +9,17 @@ import gymnasium
 import numpy as np
 from rich.console import Console
 from rich.progress import track
+from stable_baselines3.common.buffers import ReplayBuffer
 
 import envs
+from agents import FrameReplayBuffer
 from benchmarks.timing import Row, print_machine, ratio, table
 from envs.frames import Film, Frames
 
 GOALS = {84: 30.0, 224: 20.0}
 """Edge of the frames, px: our frames over Gymnasium's, with one worker a core of two."""
 NUM_ENVS = 32
+TRANSITIONS, STACK = 100_000, 3
 REPEATS = 5
 GYMNASIUM = "Gymnasium"
 
@@ -108,6 +111,26 @@ def speed_rows(speeds: Mapping[int, Mapping[str, Sequence[float]]]) -> list[Row]
     return rows
 
 
+def memory_rows() -> list[Row]:
+    """Gigabytes of the arrays that keep ``TRANSITIONS`` stacks, those of SB3's replay buffer and of ours."""
+    space = gymnasium.spaces.Box(0, 255, (STACK, 84, 84), np.uint8)
+    actions = gymnasium.spaces.Box(-1, 1, (3,), np.float32)
+    options: Any = {"device": "cpu", "n_envs": 16, "handle_timeout_termination": True}
+    theirs, ours = (
+        sum(array.nbytes for array in vars(buffer).values() if isinstance(array, np.ndarray)) / 1e9
+        for buffer in (
+            ReplayBuffer(TRANSITIONS, space, actions, **options),
+            FrameReplayBuffer(TRANSITIONS, space, actions, **options, stack=STACK),
+        )
+    )
+    what = f"{TRANSITIONS:,} stacks of {STACK} grey frames of 84 × 84"
+    return [
+        Row(f"{what}: Stable-Baselines3", (theirs,), "GB"),
+        Row(f"{what}: FrameReplayBuffer", (ours,), "GB"),
+        ratio("Stable-Baselines3 / FrameReplayBuffer", (theirs,), (ours,), None),
+    ]
+
+
 def main(images: int) -> None:
     """Measure and print everything.
 
@@ -121,3 +144,4 @@ def main(images: int) -> None:
     cores = print_machine(console)
     console.print(table(f"Frames of MuJoCo, up to {cores} workers", speed_rows(measure(cores, images))))
     console.print(NOTE)
+    console.print(table("Replay memory, before any episode has ended", memory_rows()))

@@ -31,3 +31,10 @@ def test_the_goal_is_for_all_workers() -> None:
 def test_no_images_are_refused() -> None:
     with pytest.raises(ValueError, match=r"^images is 0; it must be 1 or more$"):
         frames.main(0)
+
+
+def test_replay_memory_is_that_of_each_frame_once() -> None:
+    theirs, ours, times = frames.memory_rows()
+    assert theirs.value == pytest.approx(2 * 3 * 84 * 84 * 100_000 / 1e9, rel=0.01)
+    assert ours.value == pytest.approx(84 * 84 * 100_000 / 1e9, rel=0.01)
+    assert times.value == pytest.approx(6, rel=0.02)
