@@ -1,4 +1,4 @@
-"""How many frames of MuJoCo a second, against Gymnasium's own rendering of the same figure; what a replay buffer keeps."""
+"""How many frames of MuJoCo a second, against Gymnasium's own rendering of the figure; what a replay buffer keeps."""
 
 import time
 from collections import defaultdict
