@@ -85,6 +85,8 @@ class BatchedEnv(VecEnv):
         self.ended: Shot | None = None
         """The last moment of the episodes that ended in the last step, or None if none did."""
         self.num_threads = num_threads
+        self.watched = np.ones(num_envs, bool)
+        """Whether anybody looks at each simulation; frames of the others are not drawn."""
         self._episode = np.full(num_envs, -1)
         self._elapsed = np.zeros(num_envs, np.int64)
         self._returns = np.zeros(num_envs)
@@ -205,7 +207,7 @@ class BatchedEnv(VecEnv):
         masses = self._fields.get("body_mass")
         if masses is None:
             masses = np.broadcast_to(self.model.body_mass, (self.num_envs, self.model.nbody))
-        return Shot(chosen, self._qpos[chosen], masses[chosen], self._episode[chosen])
+        return Shot(chosen, self._qpos[chosen], masses[chosen], self._episode[chosen], self.watched[chosen])
 
     def states(self) -> Array:
         """Positions and velocities of every simulation, ``(num_envs, nq + nv)``."""

@@ -36,6 +36,13 @@ class Shot:
     """Of the bodies, kg, ``(m, nbody)``: a camera may follow the centre of mass."""
     episodes: npt.NDArray[np.int64]
     """Which episode of its simulation each belongs to, ``(m,)``: looks change with them."""
+    watched: npt.NDArray[np.bool_] | None = None
+    """Whether anybody looks at each, ``(m,)``; None: at all of them. The others' frames are black."""
+
+    @property
+    def rows(self) -> Ids:
+        """Those that are looked at."""
+        return np.arange(len(self.ids)) if self.watched is None else np.flatnonzero(self.watched)
 
 
 @dataclass(frozen=True)
@@ -101,12 +108,13 @@ class Frames:
         """
         if self._studio is None and not self._workers:
             self._open()
-        frames = np.empty((len(shot.ids), *self.film.shape), np.uint8)
+        frames = np.zeros((len(shot.ids), *self.film.shape), np.uint8)
         if self._studio is not None:
-            for k, i in enumerate(shot.ids):
-                frames[k] = self._studio.draw(shot.qpos[k], shot.masses[k], int(i), int(shot.episodes[k]))
+            for k in shot.rows:
+                frames[k] = self._studio.draw(shot.qpos[k], shot.masses[k], int(shot.ids[k]), int(shot.episodes[k]))
             return frames
-        rows = [np.flatnonzero(shot.ids % len(self._workers) == w) for w in range(len(self._workers))]
+        workers = shot.ids[shot.rows] % len(self._workers)
+        rows = [shot.rows[workers == w] for w in range(len(self._workers))]
         for worker, mine in zip(self._workers, rows, strict=True):
             worker.ask(shot, mine)
         for worker, mine in zip(self._workers, rows, strict=True):

@@ -136,4 +136,5 @@ def play_once(policy: Policy) -> list[Row]:
                 "diverged": info["diverged"],
             }
         running &= ~dones
+        policy.simulation.watched[:] = running
     return [rows[i] for i in range(count)]

@@ -22,7 +22,10 @@ class Source(Protocol):
         ...
 
     def look(self, shot: Shot) -> tuple[Array, Array]:
-        """Keypoints ``(n, k, 2)``, px, and confidences ``(n, k)`` in a shot of all environments."""
+        """Keypoints ``(n, k, 2)``, px, and confidences ``(n, k)`` in a shot of all environments.
+
+        Where nobody looks, nothing needs to be seen: confidences may be 0.
+        """
         ...
 
     def state_dict(self) -> dict[str, Any]:
@@ -50,8 +53,10 @@ class Seen:
 
     def look(self, shot: Shot) -> tuple[Array, Array]:
         """As :meth:`Source.look`."""
-        found: tuple[Array, Array] = self._network(self._frames.draw(shot))
-        return found
+        found: tuple[Array, Array] = self._network(self._frames.draw(shot)[shot.rows])
+        keypoints, confidences = (np.zeros((len(shot.ids), *part.shape[1:])) for part in found)
+        keypoints[shot.rows], confidences[shot.rows] = found
+        return keypoints, confidences
 
     def state_dict(self) -> dict[str, Any]:
         """Nothing."""

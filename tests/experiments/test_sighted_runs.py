@@ -9,6 +9,7 @@ import imageio_ffmpeg
 import numpy as np
 import pytest
 
+from envs.frames import Frames, Shot
 from experiments.config import RunConfig
 from experiments.evaluate import evaluate
 from experiments.play import record_video
@@ -92,3 +93,27 @@ def test_an_estimator_that_is_not_there_leaves_nothing(tiny: Tiny, tmp_path: Pat
     ):
         create_run(tiny(pipeline="pose", pose={"estimator": "nowhere"}), tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("kind", ["reward", "error model"])
+def test_frames_that_nobody_needs_any_more_are_not_drawn(
+    kind: str, tiny: Tiny, ppo_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = train(dataclasses.replace(config(tiny, kind, ppo_run), steps=64, horizon=500), tmp_path, num_threads=1)
+    drawn: list[int] = []
+    draw = Frames.draw
+
+    def counted(frames: Frames, shot: Shot) -> Any:
+        drawn.append(len(shot.rows))
+        return draw(frames, shot)
+
+    monkeypatch.setattr(Frames, "draw", counted)
+    found = evaluate(run, ["source"], episodes=4, num_threads=1)
+    lengths = sorted(row["length"] for row in found)
+    assert lengths[0] < lengths[-1]  # the first has fallen before the last
+    needed, drawn[:] = sum(drawn), []
+    with monkeypatch.context() as everybody:
+        everybody.setattr(Shot, "rows", property(lambda shot: np.arange(len(shot.ids))))
+        whole = evaluate(run, ["source"], episodes=4, num_threads=1)
+    assert needed < sum(drawn)
+    assert [row["return"] for row in found] == pytest.approx([row["return"] for row in whole], rel=1e-6)
