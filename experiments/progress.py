@@ -19,6 +19,8 @@ from rich.progress import (
 
 from experiments.run import Run
 
+TRAINING = 0.8
+"""Share of a run's time that its training takes, roughly; the rest is its evaluation."""
 LINE_EVERY = 15.0
 """Seconds between lines where there is no terminal."""
 
@@ -96,17 +98,23 @@ class StudyProgress(_Display):
     def __init__(self, name: str, runs: Sequence[Run]) -> None:
         super().__init__()
         self.name, self.runs = name, runs
-        self._at_start = {run.name: self._steps(run) for run in runs}
+        self._at_start: dict[str, float] | None = None
+        self._steps_at_start = sum(self._steps(run) for run in runs)
         self._started = time.monotonic()
         self._tasks: dict[str, TaskID] = {}
 
     def update(self, active: Sequence[Run], ended: Sequence[Run]) -> None:
-        """Show the runs in progress, and how far the study is."""
+        """Show the runs in progress, and how far the study is; the first call says what was there before."""
         over = {run.directory for run in ended}
-        steps = {run.name: run.config.steps if run.directory in over else self._steps(run) for run in self.runs}
-        work = self._work()
-        done, before = (sum(work[name] * count for name, count in each.items()) for each in (steps, self._at_start))
-        total = sum(work[run.name] * run.config.steps for run in self.runs)
+        steps = {run.name: self._steps(run) for run in self.runs}
+        shares = {
+            run.name: 1.0 if run.directory in over else TRAINING * steps[run.name] / run.config.steps
+            for run in self.runs
+        }
+        self._at_start = self._at_start or shares
+        seconds = self._seconds()
+        total = sum(seconds.values())
+        done, before = (sum(seconds[name] * share for name, share in each.items()) for each in (shares, self._at_start))
         note = f"{len(ended)}/{len(self.runs)} runs"
         if self._bar:
             self._show(f"study {self.name}", done, total, note)
@@ -117,24 +125,23 @@ class StudyProgress(_Display):
                 self._show(run.name, steps[run.name], run.config.steps, _return_note(run))
         else:
             elapsed = max(time.monotonic() - self._started, 1e-9)
-            speed = (sum(steps.values()) - sum(self._at_start.values())) / elapsed
+            speed = (sum(steps.values()) - self._steps_at_start) / elapsed
             left = _clock((total - done) * elapsed / (done - before)) if done > before else "?"
             running = ", ".join(f"{run.name} {_return_note(run)}" for run in active)
             self._line(
                 f"study {self.name}: {100 * done / total:.0f} %  {note}  {speed:,.0f} steps/s  {left} left  [{running}]"
             )
 
-    def _work(self) -> dict[str, float]:
-        """Seconds that a step takes in each run: as in finished runs of its cell, or else as in a middling cell."""
+    def _seconds(self) -> dict[str, float]:
+        """What each run takes: as finished runs of its cell, or else as those of a middling cell."""
         cells: dict[str, list[float]] = {}
         for run in self.runs:
             with contextlib.suppress(ValueError):  # not done yet, or damaged, which the run itself will report
-                per_step = run.result()["wall_s"] / run.config.steps
-                cells.setdefault(run.directory.parent.name, []).append(per_step)
+                took = run.result()["wall_s"]
+                cells.setdefault(run.directory.parent.name, []).append(took)
         known = {cell: statistics.median(found) for cell, found in cells.items()}
-        per_run = [known[cell] * run.config.steps for run in self.runs if (cell := run.directory.parent.name) in known]
-        middling = statistics.median(per_run) if per_run else 1.0
-        return {run.name: known.get(run.directory.parent.name, middling / run.config.steps) for run in self.runs}
+        middling = statistics.median(known.values()) if known else 1.0
+        return {run.name: known.get(run.directory.parent.name, middling) for run in self.runs}
 
     def _show(self, name: str, done: float, total: float, note: str) -> None:
         assert self._bar is not None

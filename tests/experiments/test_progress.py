@@ -19,14 +19,16 @@ def test_time_left_counts_what_a_step_takes_in_each_cell(
     slow = [create_run(tiny(seed=seed, steps=100, domain="target"), tmp_path) for seed in range(3)]
     now = [100.0]
     monkeypatch.setattr("time.monotonic", lambda: now[0])
-    shown = StudyProgress("s", [*fast, *slow])
     for run, seconds in ((fast[0], 10.0), (slow[0], 40.0)):
         write_json(run.directory / "done.json", {"steps": 1, "wall_s": seconds, "diverged_episodes": 0})
     (slow[1].directory / "done.json").write_text("damaged")  # it is over, and says itself what is wrong
+    shown = StudyProgress("s", [*fast, *slow])
+    monkeypatch.setattr(progress, "LINE_EVERY", -1.0)
+    shown.update([], [])
     now[0] += 50
     shown.update([], [fast[0], slow[0]])
-    # 10 + 2 * 40 of 2 * 10 + 3 * 40 seconds of work are done after 50 seconds.
-    assert "study s: 64 %  2/5 runs  24 steps/s  0:28 left" in capsys.readouterr().err
+    # Two runs and a third without its evaluation: 82 of 140 seconds, of which 8 + 2 * 32 were there.
+    assert "study s: 59 %  2/5 runs  0 steps/s  4:50 left" in capsys.readouterr().err
 
 
 def test_a_study_that_has_just_begun(
