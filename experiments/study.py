@@ -9,7 +9,7 @@ import pandas as pd
 
 from envs.cores import cores
 from experiments.config import to_yaml
-from experiments.evaluate import missing_domains
+from experiments.evaluate import missing_domains, seen_as
 from experiments.executors import run_local
 from experiments.files import read_json, write_json, write_text
 from experiments.metrics import read_curve
@@ -75,8 +75,7 @@ def _complete(run: Run, study: StudyConfig) -> bool:
 def collect(study: StudyConfig, runs: Sequence[Run], directory: Path, wall_s: float) -> None:
     """Gather what runs produced into the study's directory: tables, provenance and one video a cell."""
     write_text(directory / "study.yaml", to_yaml(study))
-    episodes = pd.concat([read_episodes(run.episodes) for run in runs])
-    episodes = episodes[episodes["eval_domain"].isin(study.domains)]
+    episodes = pd.concat([_judged(run, study) for run in runs])
     write_text(directory / "episodes.csv", episodes.to_csv(index=False, float_format="%.4f"))
     curves, rows = [], []
     for run in runs:
@@ -112,6 +111,13 @@ def collect(study: StudyConfig, runs: Sequence[Run], directory: Path, wall_s: fl
             video = directory / "videos" / f"{run.directory.parent.name}{seen}-in-{study.target}.mp4"
             if not video.exists():
                 record_video(run, study.target, video, sight=sight)
+
+
+def _judged(run: Run, study: StudyConfig) -> pd.DataFrame:
+    """The run's episodes that the study asks for; it may have been judged elsewhere and otherwise too."""
+    episodes = read_episodes(run.episodes)
+    seen = {seen_as(run, sight) for sight in study.sights_of(run.config)}
+    return episodes[episodes["eval_domain"].isin(study.domains) & episodes["pipeline"].isin(seen)]
 
 
 def _study_provenance(study: StudyConfig, directory: Path, wall_s: float) -> dict[str, Any]:

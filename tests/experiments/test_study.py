@@ -15,6 +15,7 @@ import yaml
 
 from experiments import executors
 from experiments.config import parse_config
+from experiments.evaluate import evaluate
 from experiments.files import read_json
 from experiments.run import Run, find_runs
 from experiments.statistics import read_episodes
@@ -40,6 +41,9 @@ STUDY: dict[str, Any] = {
     "seeds": 2,
     "episodes": 3,
 }
+
+
+ROW = {"text": "r", "cell": {"pipeline": "pose", "randomization": "none"}, "published": {"source": 1.0}}
 
 
 def make(**changes: Any) -> StudyConfig:
@@ -117,6 +121,58 @@ def test_rows_are_those_of_the_runs(done: Roots) -> None:
     merged = pd.concat([read_episodes(run.episodes) for run in runs.values()])
     collected = read_episodes(done.directory / "episodes.csv")
     assert sorted(collected["return"]) == pytest.approx(sorted(merged["return"]), abs=1e-4)
+
+
+def test_what_a_run_was_judged_through_otherwise_is_left_out(done: Roots, tmp_path: Path) -> None:
+    roots = done.copy(tmp_path)
+    run = find_runs([roots.runs])[0]
+    evaluate(run, ["source", "target", "nominal"], episodes=2, num_threads=1, sights=["error-model"])
+    roots.run(make())
+    assert len(read_episodes(run.episodes)) == 6 + 6
+    before, after = (read_episodes(each.directory / "episodes.csv") for each in (done, roots))
+    pd.testing.assert_frame_equal(before, after)
+
+
+def test_a_cells_sights_are_judged_shown_and_taken_apart(tmp_path: Path) -> None:
+    """As the study that compares pipelines does, in small."""
+    roots = Roots(tmp_path)
+    sights = ["state", "error-model", "estimator"]
+    cells = [{"sights": sights}, {"pipeline": "pose", "sights": ["estimator", "state"], "seeds": 1}]
+    study = make(cells=cells, comparisons=[{"name": "pair", "title": "t", "caption": "c", "rows": [ROW]}])
+    report, failures = roots.run(study)
+    assert failures == []
+    episodes = read_episodes(roots.directory / "episodes.csv")
+    counts = episodes.groupby("pipeline").size().to_dict()
+    assert counts == {
+        "state": 12,
+        "state@error-model": 12,
+        "state@estimator": 12,
+        "pose": 6,
+        "pose@state": 6,
+    }  # seeds, domains, episodes
+    assert list(pd.read_csv(roots.directory / "parts.csv")["pipeline"]) == ["pose", "state"]
+    assert {"pair.png", "parts.png", "calibration.png"} <= set(os.listdir(roots.directory / "figures"))
+    assert sorted(os.listdir(roots.directory / "videos")) == [
+        "hopper-source-pose-none-ppo-in-target.mp4",
+        "hopper-source-state-none-ppo-in-target.mp4",
+        "hopper-source-state-none-ppo-through-estimator-in-target.mp4",
+    ]
+    assert "The gap taken apart" in report.read_text()
+
+
+@pytest.mark.parametrize(
+    ("cell", "message"),
+    [
+        (
+            {"sights": ["touch"]},
+            "cells[0]: unknown sight 'touch' of state; accepted: state, error-model, estimator, two-",
+        ),
+        ({"seeds": 9}, "cells[0]: seeds is 9; it must be from 1 to the study's 2"),
+    ],
+)
+def test_a_cell_that_cannot_be(cell: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
+        make(cells=[cell])
 
 
 def test_each_cell_has_a_video_of_its_first_seed_in_the_target(done: Roots) -> None:
