@@ -1,7 +1,8 @@
 """A study: a grid of runs, their evaluation, statistics, pictures and report, in one directory under ``results/``."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -41,26 +42,42 @@ def run_study(
     """
     if workers < 0:
         raise ValueError(f"workers is {workers}; it must be 0 (one a core) or more")
-    started = time.monotonic()
-    runs = [create_run(config, runs_root) for config in study.runs()]
-    complete = [run for run in runs if _complete(run, study)]
-    missing = [run for run in runs if run not in complete]
-    with StudyProgress(study.name, runs) as progress:
-        failures = run_local(
-            missing,
-            study.domains,
-            lambda run: study.sights_of(run.config),
-            study.episodes,
-            workers or cores(),
-            lambda active, ended: progress.update(active, [*complete, *ended]),
-        )
-    failed = {failure.run.directory for failure in failures}
-    finished = [run for run in runs if run.directory not in failed]
-    if not finished:
-        raise ValueError(f"study {study.name}: no run finished; {failures[0].line()}")
-    directory = results_root / study.name
-    collect(study, finished, directory, time.monotonic() - started)
-    return write_report(directory), [failure.line() for failure in failures]
+    with _wall_clock(runs_root / study.name / "wall_clock.json") as spent:
+        runs = [create_run(config, runs_root) for config in study.runs()]
+        complete = [run for run in runs if _complete(run, study)]
+        missing = [run for run in runs if run not in complete]
+        with StudyProgress(study.name, runs) as progress:
+            failures = run_local(
+                missing,
+                study.domains,
+                lambda run: study.sights_of(run.config),
+                study.episodes,
+                workers or cores(),
+                lambda active, ended: progress.update(active, [*complete, *ended]),
+            )
+        failed = {failure.run.directory for failure in failures}
+        finished = [run for run in runs if run.directory not in failed]
+        if not finished:
+            raise ValueError(f"study {study.name}: no run finished; {failures[0].line()}")
+        directory = results_root / study.name
+        collect(study, finished, directory, spent())
+        return write_report(directory), [failure.line() for failure in failures]
+
+
+@contextmanager
+def _wall_clock(file: Path) -> Iterator[Callable[[], dict[str, Any]]]:
+    """When a study began, and the seconds that its command has run; kept in ``file`` while it is interrupted."""
+    start, now = time.monotonic(), time.strftime("%Y-%m-%dT%H:%M:%S%z")
+    before: dict[str, Any] = read_json(file) if file.exists() else {"started": now, "wall_s": 0.0}
+
+    def spent() -> dict[str, Any]:
+        return {"started": before["started"], "wall_s": round(before["wall_s"] + time.monotonic() - start, 1)}
+
+    try:
+        yield spent
+    finally:
+        if file.parent.is_dir():  # not where the study was refused before its first run
+            write_json(file, spent())
 
 
 def _complete(run: Run, study: StudyConfig) -> bool:
@@ -72,8 +89,11 @@ def _complete(run: Run, study: StudyConfig) -> bool:
         return False
 
 
-def collect(study: StudyConfig, runs: Sequence[Run], directory: Path, wall_s: float) -> None:
-    """Gather what runs produced into the study's directory: tables, provenance and one video a cell."""
+def collect(study: StudyConfig, runs: Sequence[Run], directory: Path, spent: Mapping[str, Any]) -> None:
+    """Gather what runs produced into the study's directory: tables, provenance and one video a cell.
+
+    ``spent`` says when the study ``started`` and its wall-clock ``wall_s``, s.
+    """
     write_text(directory / "study.yaml", to_yaml(study))
     episodes = pd.concat([_judged(run, study) for run in runs])
     write_text(directory / "episodes.csv", episodes.to_csv(index=False, float_format="%.4f"))
@@ -100,7 +120,8 @@ def collect(study: StudyConfig, runs: Sequence[Run], directory: Path, wall_s: fl
     columns = ["cell", "pipeline", "randomization", "agent", "train_domain", "seed"]
     run_table = pd.DataFrame(rows)[[*columns, "steps", "wall_s", "steps_per_s", "diverged"]]
     write_text(directory / "runs.csv", run_table.to_csv(index=False))
-    write_json(directory / "provenance.json", _study_provenance(study, directory, wall_s))
+    facts = {**provenance(), **spent, "command": f"simgap study {study.name}"}
+    write_json(directory / "provenance.json", facts)
     for run in runs:
         # The first seed, not the best one.
         for sight in study.sights_of(run.config) if run.config.seed == 0 else ():
@@ -118,12 +139,3 @@ def _judged(run: Run, study: StudyConfig) -> pd.DataFrame:
     episodes = read_episodes(run.episodes)
     seen = {seen_as(run, sight) for sight in study.sights_of(run.config)}
     return episodes[episodes["eval_domain"].isin(study.domains) & episodes["pipeline"].isin(seen)]
-
-
-def _study_provenance(study: StudyConfig, directory: Path, wall_s: float) -> dict[str, Any]:
-    """Machine and versions, with the wall-clock summed over the times that the command was repeated."""
-    file = directory / "provenance.json"
-    earlier = read_json(file).get("wall_s", 0.0) if file.exists() else 0.0
-    started = time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(time.time() - wall_s))
-    facts = {**provenance(), "started": started}
-    return {**facts, "command": f"simgap study {study.name}", "wall_s": round(earlier + wall_s, 1)}

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from experiments import executors
+from experiments import executors, study
 from experiments.config import parse_config
 from experiments.evaluate import evaluate
 from experiments.files import read_json
@@ -194,8 +194,7 @@ def test_the_cell_changes_the_base_key_by_key(done: Roots) -> None:
 
 def test_a_second_call_trains_nothing(done: Roots, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     roots = done.copy(tmp_path)
-    before = {path: path.read_bytes() for path in roots.runs.rglob("*") if path.is_file()}
-    wall = read_json(roots.directory / "provenance.json")["wall_s"]
+    before = {path: path.read_bytes() for path in roots.runs.rglob("seed-*/**/*") if path.is_file()}
     summary = (roots.directory / "summary.csv").read_bytes()
     (roots.directory / "report.html").unlink()
     monkeypatch.setattr(executors, "_start", start_nothing)
@@ -203,8 +202,26 @@ def test_a_second_call_trains_nothing(done: Roots, tmp_path: Path, monkeypatch: 
     assert failures == []
     assert report.exists()
     assert (roots.directory / "summary.csv").read_bytes() == summary
-    assert {path: path.read_bytes() for path in roots.runs.rglob("*") if path.is_file()} == before
-    assert read_json(roots.directory / "provenance.json")["wall_s"] >= wall
+    assert {path: path.read_bytes() for path in roots.runs.rglob("seed-*/**/*") if path.is_file()} == before
+
+
+def test_the_time_before_an_interruption_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    roots, clock = Roots(tmp_path), tmp_path / "runs" / "little" / "wall_clock.json"
+
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(study, "run_local", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        roots.run(make())
+    assert read_json(clock)["wall_s"] > 0
+    clock.write_text('{"started": "2026-01-01T00:00:00+0000", "wall_s": 1e6}')
+    monkeypatch.undo()
+    roots.run(make(seeds=1))
+    found = read_json(roots.directory / "provenance.json")
+    assert found["started"] == "2026-01-01T00:00:00+0000"
+    assert 1e6 < found["wall_s"] < 1.1e6
+    assert read_json(clock)["wall_s"] >= found["wall_s"]
 
 
 def test_a_failed_run_is_named_and_the_others_finish(done: Roots, tmp_path: Path) -> None:
