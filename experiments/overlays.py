@@ -9,7 +9,7 @@ from envs.render import Renderer
 from experiments.evaluate import Policy
 from pipelines import PixelsEnv, PoseEnv
 from vision.keypoints import Keypoints, keypoints_of
-from vision.state_metrics import ENTRIES
+from vision.state_metrics import ENTRIES, UNITS
 
 Image = npt.NDArray[np.uint8]
 
@@ -67,16 +67,16 @@ def mark_keypoints(image: Image, places: npt.NDArray[np.float64], keypoints: Key
 
 
 def _values(true: npt.NDArray[np.float64], seen: npt.NDArray[np.float64]) -> Image:
-    """A column of the observation's entries: their names, what is true, and what is seen."""
+    """A column of the observation's entries: their names and units, what is true, and what is seen."""
     panel = np.full((SIZE, PANEL, 3), 24, np.uint8)
 
     def write(text: str, x: int, row: int, color: tuple[int, int, int]) -> None:
         cv2.putText(panel, text, (x, 28 + 34 * row), cv2.FONT_HERSHEY_SIMPLEX, 0.45, color, 1, cv2.LINE_AA)
 
-    write("true", 130, 0, TRUE)
-    write("seen", 195, 0, SEEN)
-    for row, (name, a, b) in enumerate(zip(ENTRIES, true, seen, strict=True), start=1):
-        write(name.replace("_", " "), 10, row, TRUE)
-        write(f"{a:6.2f}", 120, row, TRUE)
-        write(f"{b:6.2f}", 187, row, SEEN)
+    write("true", 150, 0, TRUE)
+    write("seen", 211, 0, SEEN)
+    for row, (name, unit, a, b) in enumerate(zip(ENTRIES, UNITS, true, seen, strict=True), start=1):
+        write(f"{name.replace('_', ' ')}, {unit}", 10, row, TRUE)
+        write(f"{a:6.2f}", 140, row, TRUE)
+        write(f"{b:6.2f}", 202, row, SEEN)
     return panel

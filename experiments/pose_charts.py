@@ -12,12 +12,9 @@ from experiments.overlays import mark_keypoints
 from experiments.plots import GRID, INK, PALETTE, SMALL, SOFT, TEXT
 from vision.error_check import LAGS, QUANTILES
 from vision.keypoints import Keypoints
-from vision.state_metrics import ENTRIES
+from vision.state_metrics import ENTRIES, UNITS
 
 Array = npt.NDArray[np.float64]
-
-UNITS = ("m", *("rad",) * 4, *("m/s",) * 2, *("rad/s",) * 4)
-"""Of the observation's entries."""
 
 
 def _style(axes: Any) -> None:

@@ -5,14 +5,13 @@ from typing import Any
 
 import numpy as np
 
-from experiments.pose_charts import UNITS
 from experiments.pose_files import BLENDER
 from experiments.pose_findings import summary
 from experiments.pose_images import Judged
 from vision.estimators import ESTIMATORS
 from vision.keypoints import Keypoints
 from vision.metrics import Errors, KeypointMetrics
-from vision.state_metrics import ENTRIES, StateMetrics
+from vision.state_metrics import ENTRIES, UNITS, StateMetrics
 
 Row = dict[str, Any]
 

@@ -23,7 +23,9 @@ ENTRIES = (
     "leg_rate",
     "foot_rate",
 )
-"""The observation's entries: m, four angles in rad, m/s twice, four rates in rad/s."""
+"""The observation's entries."""
+UNITS = ("m", *("rad",) * 4, *("m/s",) * 2, *("rad/s",) * 4)
+"""Of the entries."""
 ANGLES = slice(1, 5)
 
 
