@@ -68,7 +68,7 @@ def run_study(
 def _wall_clock(file: Path) -> Iterator[Callable[[], dict[str, Any]]]:
     """When a study began, and the seconds that its command has run; kept in ``file`` while it is interrupted."""
     start, now = time.monotonic(), time.strftime("%Y-%m-%dT%H:%M:%S%z")
-    before: dict[str, Any] = read_json(file) if file.exists() else {"started": now, "wall_s": 0.0}
+    before = {"started": now, "wall_s": 0.0, **(read_json(file) if file.exists() else {})}
 
     def spent() -> dict[str, Any]:
         return {"started": before["started"], "wall_s": round(before["wall_s"] + time.monotonic() - start, 1)}

@@ -12,7 +12,7 @@ from experiments.progress import StudyProgress
 from experiments.run import create_run
 
 
-def test_time_left_counts_what_a_step_takes_in_each_cell(
+def test_time_left_counts_what_a_run_takes_in_each_cell(
     tmp_path: Path, tiny: Callable[..., RunConfig], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     fast = [create_run(tiny(seed=seed, steps=1000), tmp_path) for seed in range(2)]
