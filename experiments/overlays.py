@@ -16,7 +16,7 @@ Image = npt.NDArray[np.uint8]
 SIZE = 480
 """Edge of a picture, px."""
 PANEL = 256
-"""Width of the column of values beside it, px."""
+"""Width of the column beside it that shows what is seen, px."""
 SEEN, TRUE = (86, 180, 233), (235, 235, 235)
 
 
@@ -41,7 +41,7 @@ class Painter:
         image = self._renderer.frame(batch.get_model(0), batch.get_data(0)).copy()
         if self._pixels:
             last = self._pixels.pixels[0, -self._pixels.frames.film.shape[2] :].transpose(1, 2, 0)
-            image[8:176, -176:-8] = cv2.resize(last, (168, 168), interpolation=cv2.INTER_NEAREST).reshape(168, 168, -1)
+            image = np.concatenate((image, _picture(last)), axis=1)
         if self._pose and self._pose.eye and self._pose.eye.keypoints is not None:
             scale = SIZE / self._pose.eye.size
             places = (self._pose.eye.keypoints[0] + 0.5) * scale - 0.5
@@ -64,6 +64,16 @@ def mark_keypoints(image: Image, places: npt.NDArray[np.float64], keypoints: Key
     for place in sixteenths:
         centre = tuple(int(v) for v in np.round(place))
         cv2.circle(image, centre, 4 * 16, SEEN, -1, cv2.LINE_AA, shift=4)
+
+
+def _picture(last: Image) -> Image:
+    """A column with the last frame ``(size, size, channels)``, enlarged without smoothing."""
+    panel, edge = np.full((SIZE, PANEL, 3), 24, np.uint8), PANEL - 20
+    shown = cv2.resize(last, (edge, edge), interpolation=cv2.INTER_NEAREST)
+    panel[38 : 38 + edge, 10:-10] = shown.reshape(edge, edge, -1)
+    text = f"seen, {len(last)} x {len(last)} pixels"
+    cv2.putText(panel, text, (10, 28), cv2.FONT_HERSHEY_SIMPLEX, 0.45, SEEN, 1, cv2.LINE_AA)
+    return panel
 
 
 def _values(true: npt.NDArray[np.float64], seen: npt.NDArray[np.float64]) -> Image:
