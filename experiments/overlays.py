@@ -68,25 +68,28 @@ def mark_keypoints(image: Image, places: npt.NDArray[np.float64], keypoints: Key
 
 def _picture(last: Image) -> Image:
     """A column with the last frame ``(size, size, channels)``, enlarged without smoothing."""
-    panel, edge = np.full((SIZE, PANEL, 3), 24, np.uint8), PANEL - 20
+    panel, edge = _panel(), PANEL - 20
     shown = cv2.resize(last, (edge, edge), interpolation=cv2.INTER_NEAREST)
     panel[38 : 38 + edge, 10:-10] = shown.reshape(edge, edge, -1)
-    text = f"seen, {len(last)} x {len(last)} pixels"
-    cv2.putText(panel, text, (10, 28), cv2.FONT_HERSHEY_SIMPLEX, 0.45, SEEN, 1, cv2.LINE_AA)
+    _write(panel, f"seen, {len(last)} x {len(last)} pixels", 10, 0, SEEN)
     return panel
 
 
 def _values(true: npt.NDArray[np.float64], seen: npt.NDArray[np.float64]) -> Image:
     """A column of the observation's entries: their names and units, what is true, and what is seen."""
-    panel = np.full((SIZE, PANEL, 3), 24, np.uint8)
-
-    def write(text: str, x: int, row: int, color: tuple[int, int, int]) -> None:
-        cv2.putText(panel, text, (x, 28 + 34 * row), cv2.FONT_HERSHEY_SIMPLEX, 0.45, color, 1, cv2.LINE_AA)
-
-    write("true", 150, 0, TRUE)
-    write("seen", 211, 0, SEEN)
+    panel = _panel()
+    _write(panel, "true", 150, 0, TRUE)
+    _write(panel, "seen", 211, 0, SEEN)
     for row, (name, unit, a, b) in enumerate(zip(ENTRIES, UNITS, true, seen, strict=True), start=1):
-        write(f"{name.replace('_', ' ')}, {unit}", 10, row, TRUE)
-        write(f"{a:6.2f}", 140, row, TRUE)
-        write(f"{b:6.2f}", 202, row, SEEN)
+        _write(panel, f"{name.replace('_', ' ')}, {unit}", 10, row, TRUE)
+        _write(panel, f"{a:6.2f}", 140, row, TRUE)
+        _write(panel, f"{b:6.2f}", 202, row, SEEN)
     return panel
+
+
+def _panel() -> Image:
+    return np.full((SIZE, PANEL, 3), 24, np.uint8)
+
+
+def _write(panel: Image, text: str, x: int, row: int, color: tuple[int, int, int]) -> None:
+    cv2.putText(panel, text, (x, 28 + 34 * row), cv2.FONT_HERSHEY_SIMPLEX, 0.45, color, 1, cv2.LINE_AA)
