@@ -1,0 +1,22 @@
+"""What each ``simgap`` command does; its signature and docstring are its options and help."""
+
+from collections.abc import Callable
+
+from experiments.commands.datasets import fit_pose, preview, synth
+from experiments.commands.runs import evaluate, export, info, play, train
+from experiments.commands.speed import bench
+from experiments.commands.studies import report, study
+
+COMMANDS: dict[str, Callable[..., None]] = {
+    "train": train,
+    "evaluate": evaluate,
+    "study": study,
+    "report": report,
+    "play": play,
+    "info": info,
+    "export": export,
+    "synth": synth,
+    "synth-preview": preview,
+    "fit-pose": fit_pose,
+    "bench": bench,
+}

@@ -1,0 +1,114 @@
+"""Commands on runs: train, evaluate, play, info, export."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from experiments.config import RunConfig, parse_config, to_plain
+from experiments.run import RUNS, find_runs, open_run
+
+DEFAULTS = RunConfig()
+
+
+def train(
+    run: Annotated[RunConfig, tyro.conf.arg(name="")] = DEFAULTS,
+    config: Path | None = None,
+    runs: Path = RUNS,
+    threads: int = 0,
+) -> None:
+    """Train one agent with one seed; the same command again continues, or does nothing when it is done.
+
+    Args:
+        run: The run.
+        config: YAML file with the run's configuration; options given beside it win.
+        runs: Directory of all runs.
+        threads: Threads for physics, 0 for all cores. They never change results.
+    """
+    from experiments.info import print_runs
+    from experiments.progress import TrainProgress
+    from experiments.train import train as train_run
+
+    run = parse_config(RunConfig, to_plain(run), "command line")
+    with TrainProgress(f"{run.path.parent.name}/{run.path.name}", run.horizon) as progress:
+        trained = train_run(run, runs, threads, progress.update)
+    print_runs([trained])
+    print(f"run: {trained.directory}")
+
+
+def evaluate(
+    runs: tyro.conf.Positional[list[Path]],
+    domains: tuple[str, ...] = ("source", "target"),
+    sights: tuple[str, ...] = (),
+    episodes: int = 50,
+    threads: int = 0,
+) -> None:
+    """Judge trained runs in one or more domains; rows go to each run's episodes.csv.
+
+    Args:
+        runs: Run directories, or folders of them.
+        domains: Domains to judge in, e.g. source target 'source, torso_mass+2'.
+        sights: What to see them through; none for the pipeline's own. State and pose: state, error-model, estimator,
+            two-frame. Pixels: pixels, appearance.
+        episodes: Whole episodes in each domain and through each sight.
+        threads: Threads for physics, 0 for all cores.
+    """
+    from experiments.evaluate import evaluate as evaluate_run
+    from experiments.info import print_returns
+
+    found = find_runs(runs)
+    for run in found:
+        if not run.done:
+            print(
+                f"note: {run.name} has not finished training; judging its last checkpoint",
+                file=sys.stderr,
+            )
+        evaluate_run(run, domains, episodes, threads, sights)
+    print_returns(found)
+
+
+def play(
+    run: tyro.conf.Positional[Path], domain: str = "", video: Path | None = None, seed: int = 0, sight: str = ""
+) -> None:
+    """Watch one episode: in a window where there is a display, as an MP4 otherwise.
+
+    Args:
+        run: Run directory.
+        domain: Domain to act in; empty for the one it was trained in.
+        video: MP4 file to write instead of opening a window.
+        seed: Seed of the start.
+        sight: What the policy sees it through; empty for its pipeline's own. See simgap evaluate.
+    """
+    from experiments.play import has_display, play_live, record_video
+
+    opened = open_run(run)
+    where = domain or opened.config.domain
+    if video is None and has_display():
+        total = play_live(opened, where, seed, sight)
+        print(f"return {total:.0f} ({opened.config.horizon} steps)")
+    else:
+        print(record_video(opened, where, video or run / f"{where.replace(' ', '')}.mp4", seed, sight))
+
+
+def info(runs: tyro.conf.Positional[list[Path]]) -> None:
+    """Everything about one run, or a table of several.
+
+    Args:
+        runs: Run directories, or folders of them.
+    """
+    from experiments.info import print_runs
+
+    print_runs(find_runs(runs))
+
+
+def export(run: tyro.conf.Positional[Path], file: tyro.conf.Positional[Path]) -> None:
+    """Write the policy as a plain Stable-Baselines3 zip that takes raw observations.
+
+    Args:
+        run: Run directory.
+        file: The .zip to write.
+    """
+    from experiments.export import export as export_run
+
+    print(export_run(open_run(run), file))
