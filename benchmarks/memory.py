@@ -15,7 +15,7 @@ def training_memory(num_envs: int, steps: int, threads: int) -> float:
 
 
 def _train(num_envs: int, steps: int, threads: int) -> None:
-    from experiments.commands import train
+    from experiments.commands.runs import train
     from experiments.config import RunConfig
     from randomization import RandomizationConfig
 

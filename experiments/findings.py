@@ -202,9 +202,11 @@ def _gain_words(row: Mapping[str, Any], target: str) -> str:
     return f"{words}, {closed} ({span(row['share_low'], row['share_high'], percent)})."
 
 
-def cautions(study: Mapping[str, Any], summary: pd.DataFrame, episodes: pd.DataFrame) -> list[str]:
-    """What a reader must know before believing the numbers: missing or few seeds, divergence."""
+def cautions(study: Mapping[str, Any], summary: pd.DataFrame, episodes: pd.DataFrame, missing: int) -> list[str]:
+    """What a reader must know before believing the numbers: ``missing`` runs, missing or few seeds, divergence."""
     notes = []
+    if missing:
+        notes.append(f"The study is not complete: {count(missing, 'run')} missing.")
     fewest = int(summary["n_seeds"].min())
     if fewest < FEW_SEEDS:
         notes.append(

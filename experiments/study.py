@@ -6,25 +6,27 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from envs.cores import cores
 from experiments.config import to_yaml
-from experiments.evaluate import missing_domains, seen_as
-from experiments.executors import run_local
+from experiments.evaluate import missing_domains
+from experiments.executors import Failure, run_local
 from experiments.files import read_json, write_json, write_text
-from experiments.metrics import read_curve
 from experiments.play import record_video
 from experiments.progress import StudyProgress
 from experiments.report import write_report
 from experiments.run import RESULTS, RUNS, Run, create_run, provenance
 from experiments.sights import MODEL, TRUE
-from experiments.statistics import read_episodes
 from experiments.study_config import StudyConfig
+from experiments.study_tables import Rows, published_rows, rows_of, write_tables
 
 
 def run_study(
-    study: StudyConfig, runs_root: Path = RUNS, results_root: Path = RESULTS, workers: int = 0
+    study: StudyConfig,
+    runs_root: Path = RUNS,
+    results_root: Path = RESULTS,
+    workers: int = 0,
+    finished_only: bool = False,
+    published: bool = False,
 ) -> tuple[Path, list[str]]:
     """Do what is missing of the study, then write its directory.
 
@@ -33,6 +35,8 @@ def run_study(
         runs_root: where runs live; finished ones are not repeated.
         results_root: where the study's directory goes.
         workers: processes at a time, 0 for one a core.
+        finished_only: start nothing; the report covers what has finished.
+        published: runs that the study's directory reports already count as finished.
 
     Returns:
         The report and one line for each run that failed; the report covers the others.
@@ -42,33 +46,49 @@ def run_study(
     """
     if workers < 0:
         raise ValueError(f"workers is {workers}; it must be 0 (one a core) or more")
-    with _wall_clock(runs_root / study.name / "wall_clock.json") as spent:
-        runs = [create_run(config, runs_root) for config in study.runs()]
+    directory = results_root / study.name
+    known = published_rows(study, directory) if published else {}
+    with _wall_clock(runs_root / study.name / "wall_clock.json", directory if known else None) as spent:
+        configs = [config for config in study.runs() if config.path not in known]
+        if finished_only:
+            configs = [config for config in configs if (runs_root / config.path).is_dir()]
+        runs = [create_run(config, runs_root) for config in configs]
         complete = [run for run in runs if _complete(run, study)]
         missing = [run for run in runs if run not in complete]
-        with StudyProgress(study.name, runs) as progress:
-            failures = run_local(
-                missing,
-                study.domains,
-                lambda run: study.sights_of(run.config),
-                study.episodes,
-                workers or cores(),
-                lambda active, ended: progress.update(active, [*complete, *ended]),
-            )
+        failures: list[Failure] = []
+        if finished_only:
+            runs = complete
+        elif runs:
+            with StudyProgress(study.name, runs) as progress:
+                failures = run_local(
+                    missing,
+                    study.domains,
+                    lambda run: study.sights_of(run.config),
+                    study.episodes,
+                    workers or cores(),
+                    lambda active, ended: progress.update(active, [*complete, *ended]),
+                )
         failed = {failure.run.directory for failure in failures}
         finished = [run for run in runs if run.directory not in failed]
-        if not finished:
-            raise ValueError(f"study {study.name}: no run finished; {failures[0].line()}")
-        directory = results_root / study.name
-        collect(study, finished, directory, spent())
+        if not finished and not known:
+            raise ValueError(f"study {study.name}: no run finished{f'; {failures[0].line()}' if failures else ' yet'}")
+        collect(study, finished, known, directory, spent())
         return write_report(directory), [failure.line() for failure in failures]
 
 
 @contextmanager
-def _wall_clock(file: Path) -> Iterator[Callable[[], dict[str, Any]]]:
-    """When a study began, and the seconds that its command has run; kept in ``file`` while it is interrupted."""
+def _wall_clock(file: Path, published: Path | None) -> Iterator[Callable[[], dict[str, Any]]]:
+    """When a study began, and the seconds that its command has run; kept in ``file`` while it is interrupted.
+
+    Where there is no such file yet, the clock of what was ``published`` goes on.
+    """
     start, now = time.monotonic(), time.strftime("%Y-%m-%dT%H:%M:%S%z")
-    before = {"started": now, "wall_s": 0.0, **(read_json(file) if file.exists() else {})}
+    before: dict[str, Any] = {"started": now, "wall_s": 0.0}
+    if file.exists():
+        before |= read_json(file)
+    elif published is not None:
+        earlier = read_json(published / "provenance.json")
+        before |= {key: earlier[key] for key in before if key in earlier}
 
     def spent() -> dict[str, Any]:
         return {"started": before["started"], "wall_s": round(before["wall_s"] + time.monotonic() - start, 1)}
@@ -89,38 +109,24 @@ def _complete(run: Run, study: StudyConfig) -> bool:
         return False
 
 
-def collect(study: StudyConfig, runs: Sequence[Run], directory: Path, spent: Mapping[str, Any]) -> None:
+def collect(
+    study: StudyConfig,
+    runs: Sequence[Run],
+    published: Mapping[Path, Rows],
+    directory: Path,
+    spent: Mapping[str, Any],
+) -> None:
     """Gather what runs produced into the study's directory: tables, provenance and one video a cell.
 
-    ``spent`` says when the study ``started`` and its wall-clock ``wall_s``, s.
+    The rows of runs that were ``published`` there before are kept, as are their videos. ``spent`` says when the study
+    ``started`` and its wall-clock ``wall_s``, s.
     """
+    rows = {**published, **{run.config.path: rows_of(run, study) for run in runs}}
+    planned = study.runs()
     write_text(directory / "study.yaml", to_yaml(study))
-    episodes = pd.concat([_judged(run, study) for run in runs])
-    write_text(directory / "episodes.csv", episodes.to_csv(index=False, float_format="%.4f"))
-    curves, rows = [], []
-    for run in runs:
-        cell = {key: run.cell[key] for key in ("randomization", "train_domain", "pipeline", "agent", "seed")}
-        curve = read_curve(run)
-        # A hundred points a run draw the same curve as a thousand.
-        curves.append(curve.iloc[:: max(1, len(curve) // 100)].assign(**cell))
-        result = run.result()
-        speed = round(result["steps"] / result["wall_s"])
-        rows.append(
-            {
-                "cell": run.directory.parent.name,
-                **cell,
-                "steps": result["steps"],
-                "wall_s": round(result["wall_s"], 1),
-                "steps_per_s": speed,
-                "diverged": result["diverged_episodes"],
-            }
-        )
-    curve_table = pd.concat(curves)[[*cell, "step", "return"]]
-    write_text(directory / "curves.csv", curve_table.to_csv(index=False, float_format="%.2f"))
-    columns = ["cell", "pipeline", "randomization", "agent", "train_domain", "seed"]
-    run_table = pd.DataFrame(rows)[[*columns, "steps", "wall_s", "steps_per_s", "diverged"]]
-    write_text(directory / "runs.csv", run_table.to_csv(index=False))
-    facts = {**provenance(), **spent, "command": f"simgap study {study.name}"}
+    write_tables([rows[config.path] for config in planned if config.path in rows], directory)
+    command = f"simgap study {study.name}"
+    facts = {**provenance(), **spent, "command": command, "missing_runs": len(planned) - len(rows)}
     write_json(directory / "provenance.json", facts)
     for run in runs:
         # The first seed, not the best one.
@@ -132,10 +138,3 @@ def collect(study: StudyConfig, runs: Sequence[Run], directory: Path, spent: Map
             video = directory / "videos" / f"{run.directory.parent.name}{seen}-in-{study.target}.mp4"
             if not video.exists():
                 record_video(run, study.target, video, sight=sight)
-
-
-def _judged(run: Run, study: StudyConfig) -> pd.DataFrame:
-    """The run's episodes that the study asks for; it may have been judged elsewhere and otherwise too."""
-    episodes = read_episodes(run.episodes)
-    seen = {seen_as(run, sight) for sight in study.sights_of(run.config)}
-    return episodes[episodes["eval_domain"].isin(study.domains) & episodes["pipeline"].isin(seen)]

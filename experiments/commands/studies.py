@@ -8,7 +8,12 @@ from experiments.run import RESULTS, RUNS
 
 
 def study(
-    name: tyro.conf.Positional[str], runs: Path = RUNS, results: Path = RESULTS, workers: int = 0
+    name: tyro.conf.Positional[str],
+    runs: Path = RUNS,
+    results: Path = RESULTS,
+    workers: int = 0,
+    finished: bool = False,
+    published: bool = False,
 ) -> None:
     """Run a study: train and judge every run that is missing, then write tables, pictures and report.
 
@@ -17,12 +22,15 @@ def study(
         runs: Directory of all runs.
         results: Directory that the study's own directory goes to.
         workers: Runs at a time, 0 for one a core.
+        finished: Train nothing; report on the runs that have finished so far.
+        published: Do not train again what the study's directory of results reports already with the same
+            configuration, such as runs of another machine.
     """
     from experiments.info import print_study
     from experiments.study import run_study
     from experiments.study_config import read_study
 
-    report, failures = run_study(read_study(name), runs, results, workers)
+    report, failures = run_study(read_study(name), runs, results, workers, finished, published)
     print_study(report.parent)
     print(f"report: {report}")
     if failures:

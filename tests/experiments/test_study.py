@@ -56,8 +56,8 @@ class Roots:
         self.runs, self.results = folder / "runs", folder / "results"
         self.directory = self.results / "little"
 
-    def run(self, study: StudyConfig, workers: int = 2) -> tuple[Path, list[str]]:
-        return run_study(study, self.runs, self.results, workers)
+    def run(self, study: StudyConfig, workers: int = 2, **options: bool) -> tuple[Path, list[str]]:
+        return run_study(study, self.runs, self.results, workers, **options)
 
     def copy(self, folder: Path) -> "Roots":
         for name in ("runs", "results"):
@@ -271,6 +271,50 @@ def test_more_seeds_start_only_the_missing_runs(done: Roots, tmp_path: Path, mon
     with pytest.raises(AssertionError, match="a process was started"):
         roots.run(replace(make(), seeds=3))
     assert len(find_runs([roots.runs])) == 6
+
+
+def test_what_has_finished_is_reported_while_the_rest_is_missing(done: Roots, tmp_path: Path) -> None:
+    roots = done.copy(tmp_path)
+    shutil.rmtree(roots.results)
+    report, failures = roots.run(replace(make(), seeds=3), finished_only=True)
+    assert failures == []
+    assert len(find_runs([roots.runs])) == 4
+    assert read_json(roots.directory / "provenance.json")["missing_runs"] == 2
+    assert "The study is not complete: 2 runs missing." in report.read_text()
+    with pytest.raises(ValueError, match="study little: no run finished yet"):
+        Roots(tmp_path / "empty").run(make(), finished_only=True)
+    assert not (tmp_path / "empty" / "results").exists()
+
+
+def test_what_was_published_elsewhere_is_not_trained_again(done: Roots, tmp_path: Path) -> None:
+    """Only the third seed is: the tables hold it beside what another machine's tables said, byte for byte."""
+    roots = done.copy(tmp_path)
+    shutil.rmtree(roots.runs)
+    video = next((roots.directory / "videos").iterdir())
+    before = {name: (roots.directory / name).read_text() for name in ("episodes.csv", "curves.csv", "runs.csv")}
+    wall = read_json(roots.directory / "provenance.json")["wall_s"]
+    stamp = video.stat().st_mtime_ns
+    roots.run(replace(make(), seeds=3), published=True)
+    assert [run.config.seed for run in find_runs([roots.runs])] == [2, 2]
+    for name, text in before.items():
+        now = (roots.directory / name).read_text()
+        assert now.startswith(text)
+        assert len(pd.read_csv(roots.directory / name)["seed"].unique()) == 3
+    found = read_json(roots.directory / "provenance.json")
+    assert found["missing_runs"] == 0
+    assert found["wall_s"] > wall
+    assert video.stat().st_mtime_ns == stamp
+
+
+@pytest.mark.parametrize("changes", [{"episodes": 2}, {"target": "nominal"}, {"base": {**STUDY["base"], "steps": 512}}])
+def test_what_was_published_otherwise_does_not_count(
+    done: Roots, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]
+) -> None:
+    roots = done.copy(tmp_path)
+    shutil.rmtree(roots.runs)
+    monkeypatch.setattr(executors, "_start", start_nothing)
+    with pytest.raises(AssertionError, match="a process was started"):
+        roots.run(make(**changes), published=True)
 
 
 def test_when_nothing_finishes_the_first_failure_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
