@@ -18,6 +18,7 @@ from experiments.run import RESULTS, RUNS, Run, create_run, provenance
 from experiments.sights import MODEL, TRUE
 from experiments.study_config import StudyConfig
 from experiments.study_tables import Rows, published_rows, rows_of, write_tables
+from experiments.teacher import teacher_directory
 
 
 def run_study(
@@ -47,7 +48,7 @@ def run_study(
     if workers < 0:
         raise ValueError(f"workers is {workers}; it must be 0 (one a core) or more")
     directory = results_root / study.name
-    known = published_rows(study, directory) if published else {}
+    known = _without_teachers(published_rows(study, directory), study, runs_root) if published else {}
     with _wall_clock(runs_root / study.name / "wall_clock.json", directory if known else None) as spent:
         configs = [config for config in study.runs() if config.path not in known]
         if finished_only:
@@ -98,6 +99,13 @@ def _wall_clock(file: Path, published: Path | None) -> Iterator[Callable[[], dic
     finally:
         if file.parent.is_dir():  # not where the study was refused before its first run
             write_json(file, spent())
+
+
+def _without_teachers(known: Mapping[Path, Rows], study: StudyConfig, runs_root: Path) -> dict[Path, Rows]:
+    """Without the teachers of runs that are not ``known``: these need the policy itself."""
+    missing = [Run(config, runs_root / config.path) for config in study.runs() if config.path not in known]
+    teachers = [directory for run in missing if (directory := teacher_directory(run))]
+    return {path: rows for path, rows in known.items() if runs_root / path not in teachers}
 
 
 def _complete(run: Run, study: StudyConfig) -> bool:

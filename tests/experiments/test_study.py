@@ -306,6 +306,28 @@ def test_what_was_published_elsewhere_is_not_trained_again(done: Roots, tmp_path
     assert video.stat().st_mtime_ns == stamp
 
 
+def test_a_published_teacher_is_trained_again_for_its_students(
+    done: Roots, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    roots = done.copy(tmp_path)
+    shutil.rmtree(roots.runs)
+    teacher = "hopper-source-state-none-ppo"
+    agent = STUDY["base"]["agent"]
+    fewer = {**agent, "hyperparameters": {**agent["hyperparameters"], "n_epochs": 1}}
+    student = {"pipeline": "pose", "pose": {"critic": "state"}, "teacher": teacher, "agent": {"name": "dagger"}}
+    study = make(
+        base={key: value for key, value in STUDY["base"].items() if key != "agent"},
+        cells=[{"agent": agent}, {**STUDY["cells"][1], "agent": fewer}, {**student, "seeds": 1}],
+    )
+    monkeypatch.setattr(executors, "_start", start_nothing)
+    with pytest.raises(AssertionError, match="a process was started"):
+        roots.run(study, published=True)
+    assert sorted(run.name for run in find_runs([roots.runs])) == [
+        "hopper-source-pose-none-dagger/seed-000",
+        f"{teacher}/seed-000",
+    ]
+
+
 @pytest.mark.parametrize("changes", [{"episodes": 2}, {"target": "nominal"}, {"base": {**STUDY["base"], "steps": 512}}])
 def test_what_was_published_otherwise_does_not_count(
     done: Roots, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]
