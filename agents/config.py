@@ -118,6 +118,21 @@ AGENTS: dict[str, AgentSpec] = {
         on_images={"hyperparameters": {"gradient_steps": 64, "buffer_size": 100_000}},
         normalize_observation=True,
     ),
+    "cem": AgentSpec(
+        "agents.cem",
+        "CEM",
+        "MlpPolicy",
+        num_envs=32,  # the population
+        steps=5_000_000,
+        hyperparameters={
+            "elite_fraction": 0.5,
+            "sigma": 0.1,
+            "extra_noise": 0.02,
+            "episode_steps": 0,
+            "normalize_observation": True,
+            "policy_kwargs": {"net_arch": [100]},
+        },
+    ),
     "sac": AgentSpec(
         "stable_baselines3",
         "SAC",
@@ -164,7 +179,7 @@ _SMALLEST_INTEGER = {
 _ABOVE_ZERO = ("learning_rate", "clip_range", "clip_range_vf", "max_grad_norm", "target_kl")
 _UP_TO_ONE = ("gamma", "gae_lambda", "tau")
 _OR_ELSE = {"gradient_steps": -1, "clip_range_vf": None, "target_kl": None}
-SCHEDULED = ("learning_rate", "clip_range", "clip_range_vf")
+SCHEDULED = ("learning_rate", "clip_range", "clip_range_vf", "extra_noise")
 _SCHEDULE = re.compile(r"^linear\(\s*([^,()]+)\s*,\s*([^,()]+)\s*\)$")
 
 
@@ -175,7 +190,7 @@ class AgentConfig:
     __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012  # read by pydantic, never written
 
     name: str = "ppo"
-    """One of: ppo, recurrent_ppo, dagger, sac, tqc."""
+    """One of: ppo, recurrent_ppo, dagger, cem, sac, tqc."""
     hyperparameters: dict[str, Any] = field(default_factory=dict)
     """Arguments of the Stable-Baselines3 class, e.g. learning_rate=linear(1e-3,1e-4) n_epochs=5."""
 
