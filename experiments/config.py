@@ -122,6 +122,11 @@ class RunConfig:
         return Path(self.study) / cell / f"seed-{self.seed:03d}"
 
     @property
+    def training_horizon(self) -> int:
+        """Environment steps that a training return sums up at most."""
+        return min(self.horizon, self.agent.hyperparameters.get("episode_steps", 0) or self.horizon)
+
+    @property
     def sees(self) -> Pipeline:
         """The pipeline with its settings."""
         pipelines: dict[str, Pipeline] = {

@@ -24,7 +24,7 @@ def print_runs(runs: Sequence[Run]) -> None:
         console.print(to_yaml(runs[0].config), highlight=False, markup=False)
     table = _table(["run", "state", "steps", "wall clock", "steps/s", "training return", "horizon"])
     for run in runs:
-        table.add_row(f"{run.config.study}/{run.name}", *_progress(run), f"{run.config.horizon} steps")
+        table.add_row(f"{run.config.study}/{run.name}", *_progress(run), f"{run.config.training_horizon} steps")
     console.print(table)
     if len(runs) == 1:
         for start in runs[0].starts()[-1:]:
@@ -37,7 +37,12 @@ def print_runs(runs: Sequence[Run]) -> None:
 
 def _progress(run: Run) -> list[str]:
     curve = read_curve(run)
-    recent = f"{curve['return'].iloc[-1]:.0f}" if len(curve) else "-"
+    recent = "-"
+    if len(curve):
+        last = curve.iloc[-1]
+        recent = f"{last['return']:.0f}"
+        if "best" in curve:
+            recent += f" ({last['worst']:.0f} to {last['best']:.0f})"
     if run.done:
         result = run.result()
         speed = result["steps"] / result["wall_s"]
