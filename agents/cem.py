@@ -14,7 +14,7 @@ policies that did well on different ones.
 
 The variance is the elites' own, around their new mean, so that without extra noise it shrinks by 1 − Σ weights² a
 generation even where nothing is selected. Where nothing is, it settles at extra_noise² / Σ weights², for 16 elites at
-2.9 times the extra noise: the noise, not the first sigma, says how far a long search looks.
+3.0 times the extra noise: the noise, not the first sigma, says how far a long search looks.
 """
 
 import sys
@@ -101,7 +101,8 @@ class CEM(BaseAlgorithm):
         Raises:
             ValueError: an impossible value, or observations that are not vectors.
         """
-        if env is not None and not isinstance(env, str) and not isinstance(env.observation_space, spaces.Box):
+        seen = getattr(env, "observation_space", None)
+        if seen is not None and not (isinstance(seen, spaces.Box) and len(seen.shape) == 1):
             raise ValueError("it acts on vectors alone; accepted: --pipeline state")
         super().__init__(
             policy,

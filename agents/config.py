@@ -118,21 +118,6 @@ AGENTS: dict[str, AgentSpec] = {
         on_images={"hyperparameters": {"gradient_steps": 64, "buffer_size": 100_000}},
         normalize_observation=True,
     ),
-    "cem": AgentSpec(
-        "agents.cem",
-        "CEM",
-        "MlpPolicy",
-        num_envs=32,  # the population
-        steps=5_000_000,
-        hyperparameters={
-            "elite_fraction": 0.5,
-            "sigma": 0.1,
-            "extra_noise": 0.02,
-            "episode_steps": 0,
-            "normalize_observation": True,
-            "policy_kwargs": {"net_arch": [100]},
-        },
-    ),
     "sac": AgentSpec(
         "stable_baselines3",
         "SAC",
@@ -150,6 +135,21 @@ AGENTS: dict[str, AgentSpec] = {
         steps=300_000,
         hyperparameters=_OFF_POLICY,
         on_images=_OFF_POLICY_ON_IMAGES,
+    ),
+    "cem": AgentSpec(
+        "agents.cem",
+        "CEM",
+        "MlpPolicy",
+        num_envs=32,  # the population
+        steps=5_000_000,
+        hyperparameters={
+            "elite_fraction": 0.5,
+            "sigma": 0.2,
+            "extra_noise": "linear(0.05, 0.01)",
+            "episode_steps": 0,
+            "normalize_observation": True,
+            "policy_kwargs": {"net_arch": [100]},
+        },
     ),
 }
 
@@ -190,7 +190,7 @@ class AgentConfig:
     __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012  # read by pydantic, never written
 
     name: str = "ppo"
-    """One of: ppo, recurrent_ppo, dagger, cem, sac, tqc."""
+    """One of: ppo, recurrent_ppo, dagger, sac, tqc, cem."""
     hyperparameters: dict[str, Any] = field(default_factory=dict)
     """Arguments of the Stable-Baselines3 class, e.g. learning_rate=linear(1e-3,1e-4) n_epochs=5."""
 

@@ -56,7 +56,7 @@ def test_help_of_train_has_units_and_choices(
     out = " ".join(capsys.readouterr().out.replace("│", " ").split())
     for words in (
         "Environment steps (of 8 ms for the hopper) after which an episode ends. (default: 500)",
-        "One of: ppo, recurrent_ppo, dagger, sac, tqc. (default: ppo)",
+        "One of: ppo, recurrent_ppo, dagger, sac, tqc, cem. (default: ppo)",
         "(default: source)",
         "cpu or cuda. (default: cpu)",
     ):
