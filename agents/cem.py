@@ -4,9 +4,9 @@ Each generation draws policies from a normal distribution over their parameters 
 act in a simulation of its own, and moves the distribution to those that earned most. The method is Rubinstein's
 ("The cross-entropy method for combinatorial and continuous optimization", Methodology and Computing in Applied
 Probability 1, 1999); the noise that keeps its variance from vanishing too early, and decays, is Szita and Lőrincz's
-("Learning Tetris using the noisy cross-entropy method", Neural Computation 18, 2006); elites count by the logarithm of
-their rank as in CMA-ES (Hansen, "The CMA evolution strategy: a tutorial", arXiv:1604.00772), and as Pourchot and Sigaud use it
-for the parameters of networks (arXiv:1810.01222).
+("Learning Tetris using the noisy cross-entropy method", Neural Computation 18, 2006); elites count by the
+logarithm of their rank, as in CMA-ES (Hansen, "The CMA evolution strategy: a tutorial", arXiv:1604.00772) and as
+Pourchot and Sigaud have it for the parameters of networks (arXiv:1810.01222).
 
 There are no common random numbers: every individual meets a start, and a draw of the physics, of its own. With the same
 ones for all, a ranking would be less noisy, but every generation would fit one start; here the elites' mean is of

@@ -268,7 +268,7 @@ def test_observations_are_normalised_if_asked_for(asked: bool, name: str) -> Non
     ],
 )
 def test_impossible_hyperparameters_are_refused_in_one_line(hyperparameters: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match="^cem refuses its hyperparameters: ") as caught:
+    with pytest.raises(ValueError, match=r"^cem refuses its hyperparameters: ") as caught:
         build(envs.make_vec("hopper", 2, num_threads=1), **hyperparameters)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
