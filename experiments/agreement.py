@@ -17,7 +17,7 @@ REPLICATES = 1000
 
 @dataclass(frozen=True)
 class Agreement:
-    """Of predicted with true scores. Correlations have 95 % bootstrap intervals over individuals, NaN where undefined."""
+    """Of predicted with true scores; correlations with 95 % bootstrap intervals over individuals, NaN if undefined."""
 
     spearman: float
     spearman_low: float

@@ -13,6 +13,7 @@ from experiments.checkpoints import list_checkpoints
 from experiments.config import to_yaml
 from experiments.files import read_json, read_yaml
 from experiments.metrics import read_curve
+from experiments.reward_report import prediction_rows, ranking_rows
 from experiments.run import Run
 from experiments.statistics import gaps, read_episodes, summarize
 
@@ -81,6 +82,19 @@ def print_pose(report: Path) -> None:
         reached = [f"{value}{'' if goal['met'][camera] else ' missed'}" for camera, value in goal["reached"].items()]
         table.add_row(goal["text"], goal["wanted"], *reached)
     Console().print(table)
+
+
+def print_reward(directory: Path) -> None:
+    """How well a predictor of rewards predicts, and how well it ranks."""
+    found = read_json(directory / "metrics.json")
+    for columns, rows in (
+        (["policy", "steps recorded", "R²", "RMSE", "deviation"], prediction_rows(found)),
+        (["ranked", "Spearman", "Kendall", "best quarter"], ranking_rows(found)),
+    ):
+        table = _table(columns)
+        for row in rows:
+            table.add_row(*row)
+        Console().print(table)
 
 
 def _returns_title(episodes: pd.DataFrame) -> str:

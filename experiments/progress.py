@@ -192,7 +192,7 @@ class SynthProgress(_Display):
 
 
 class FitProgress(_Display):
-    """The progress of ``fit-pose``, stage by stage."""
+    """The progress of ``fit-pose`` and ``fit-reward``, stage by stage."""
 
     def __init__(self, name: str) -> None:
         super().__init__()

@@ -13,14 +13,15 @@ class RewardConfig:
     policies: tuple[str, ...] = ()
     """Trained runs on the state, or folders of them, that it learns from."""
     individuals: tuple[str, ...] = ()
-    """Runs to rank, or folders of them; empty for those it learns from. A run of agent cem stands for a population drawn
-    from its search distribution, any other for its last checkpoint."""
+    """Runs to rank, or folders of them; empty for those it learns from. A run of agent cem stands for a population
+    drawn from its search distribution, any other for its last checkpoint."""
     population: int = 64
     """Individuals that are drawn of each run of agent cem."""
     domain: str = ""
     """Domain to record and to rank in; empty for the one that the first run was trained in."""
     points: int = 500_000
-    """Environment steps that are recorded in all: as many with random actions as with the policies' own, and with each noise."""
+    """Environment steps that are recorded in all: as many with random actions as with the policies' own and with each
+    noise."""
     noise: tuple[float, ...] = (0.1, 0.3, 1.0)
     """Standard deviations of the noise on the policies' actions, in half ranges of the actuators."""
     episodes: int = 10

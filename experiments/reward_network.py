@@ -1,6 +1,7 @@
 """A network that predicts the reward of a step from the observation and the action."""
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ class RewardNetwork(nn.Module):
         super().__init__()
         widths = [inputs, *hidden]
         layers: list[nn.Module] = []
-        for before, after in zip(widths[:-1], widths[1:], strict=True):
+        for before, after in pairwise(widths):
             layers += [nn.Linear(before, after), nn.SiLU()]
         self.layers = nn.Sequential(*layers, nn.Linear(widths[-1], 1))
         self.mean: Tensor
@@ -71,7 +72,9 @@ def held_out(data: Transitions, seed: int) -> npt.NDArray[np.bool_]:
     for kind in np.unique(data.kinds):
         episodes = np.unique(data.episodes[data.kinds == kind])
         if len(episodes) < 2:
-            raise ValueError("one episode of a kind of policy cannot be learned from and judged on; accepted: more points")
+            raise ValueError(
+                "one episode of a kind of policy cannot be learned from and judged on; accepted: more points"
+            )
         chosen.append(rng.permutation(episodes)[: max(1, round(HELD_OUT * len(episodes)))])
     return np.isin(data.episodes, np.concatenate(chosen))
 
