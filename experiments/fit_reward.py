@@ -174,10 +174,10 @@ def _rank(
         simulation = run.config.make_env(count * config.episodes, 0, domain)
         simulation.seed(stream(config.seed, key))
         tell = lambda step, at=stage: watch(at, step, horizon, "steps")  # noqa: E731
-        played.append(play(individuals, simulation, network.predict if key == 5 else None, tell))
+        played.append(play(individuals, simulation, network.predict if key == 6 else None, tell))
         simulation.close()
-    first, second = played
-    scores = {TRUE: first.returns, GENERATED: first.predicted, LENGTH: first.lengths, AGAIN: second.returns}
+    truth, again = played  # what ranks them is never of the episodes that the truth is known from
+    scores = {TRUE: truth.returns, GENERATED: again.predicted, LENGTH: again.lengths, AGAIN: again.returns}
     table = pd.DataFrame({"individual": individuals.names, **{name: each.mean(1) for name, each in scores.items()}})
 
     chosen = held_out(data, config.seed)
@@ -194,7 +194,7 @@ def _rank(
     for name, guesses in {"all": np.concatenate(seen, axis=1), **dict(zip(config.kinds, seen, strict=True))}.items():
         table[f"{RECORDED}: {name}"] = guesses.mean(1)
         between[f"{RECORDED}: {name}"] = float(guesses.mean(1).var() / max(guesses.var(), 1e-12))
-    prediction["individuals"] = quality(first.rewards, first.guesses)
+    prediction["individuals"] = quality(again.rewards, again.guesses)
     return table, between, prediction
 
 

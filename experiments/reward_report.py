@@ -26,9 +26,9 @@ from experiments.plots import GRID, INK, PALETTE, SMALL, TEXT, WIDTH, save
 
 ALL = f"{RECORDED}: all"
 NAMES = {
-    GENERATED: "on observations that each generates itself",
-    LENGTH: "by how long it stays up, without any predictor",
-    AGAIN: "by its own return from other starts (the most to hope for)",
+    GENERATED: "on observations that each generates itself, from other starts",
+    LENGTH: "by how long it stays up there, without any predictor",
+    AGAIN: "by its own return on those observations: the most to hope for",
 }
 
 
@@ -77,7 +77,7 @@ def ranking_rows(found: dict[str, Any]) -> list[list[str]]:
     for name in order:
         values = found["rankings"][name]
         kind = name.removeprefix(f"{RECORDED}: ")
-        text = NAMES.get(name, f"on recorded observations of {'all kinds' if kind == 'all' else f'policies {kind!r}'}")
+        text = NAMES.get(name, f"on recorded observations: {kind}")
         rows.append(
             [text, _with_interval(values, "spearman"), _with_interval(values, "kendall"), f"{values['top']:.0%}"]
         )
@@ -88,21 +88,20 @@ def findings(found: dict[str, Any]) -> list[str]:
     """What the numbers say, one sentence or two each."""
     kinds = [quality["r2"] for name, quality in found["prediction"].items() if name != "individuals"]
     recorded, generated = found["rankings"][ALL], found["rankings"][GENERATED]
-    length, again = found["rankings"][LENGTH], found["rankings"][AGAIN]
+    rho = {name: _with_interval(found["rankings"][name], "spearman") for name in (ALL, GENERATED, LENGTH, AGAIN)}
     unclear, related = "cannot be told from chance", "is related to the true one"
     return [
         f"The reward of a step is predicted with R² {min(kinds):.2f} to {max(kinds):.2f} on episodes that the network "
         f"did not learn from, and with {found['prediction']['individuals']['r2']:.2f} on the individuals' own steps.",
-        f"On recorded observations the ranking {unclear if _chance(recorded) else related} "
-        f"(ρ {_with_interval(recorded, 'spearman')}). Every individual is asked about the same states there, so that "
-        f"only its actions in them tell it from others: {found['between'][ALL]:.2%} of the variance of the predictions lies "
-        "between individuals, the rest between observations. Where an individual's actions would lead, and whether it "
-        "falls there, no reward of a single step says.",
+        f"On recorded observations the ranking {unclear if _chance(recorded) else related} (ρ {rho[ALL]}). "
+        "Every individual is asked about the same states there, so that only its actions in them tell it from others: "
+        f"{100 * found['between'][ALL]:.2g} % of the variance of the predictions lies between individuals, the rest between "
+        "observations. Where an individual's actions would lead, and whether it falls there, no single reward says.",
         "On observations that each individual generates itself the ranking "
-        f"{unclear if _chance(generated) else related} (ρ {_with_interval(generated, 'spearman')}). "
+        f"{unclear if _chance(generated) else related} (ρ {rho[GENERATED]}). "
         "But they come from the simulation that the predictor was to spare, and which says the true reward as well.",
-        f"How long an individual stays up ranks it with ρ {_with_interval(length, 'spearman')}, without any predictor; its "
-        f"own return from other starts with ρ {_with_interval(again, 'spearman')}, and no ranking can be surer than that.",
+        f"How long an individual stays up in them ranks it with ρ {rho[LENGTH]}, without any predictor; the return that it "
+        f"really earns in them with ρ {rho[AGAIN]}, which is as sure as a ranking by so many episodes can be.",
     ]
 
 

@@ -52,7 +52,7 @@ def test_intervals_hold_the_value_are_seeded_and_narrow_with_more_individuals() 
     # Of two standard normals plus noise of the same size r is 0.707; Spearman's ρ of normals is 6/π asin(r/2).
     expected = 6 / np.pi * np.arcsin(0.5**0.5 / 2)
     assert many.spearman_low < expected < many.spearman_high
-    assert agree(predicted, true, np.random.default_rng(0)) == many
+    assert agree(predicted[:20], true[:20], np.random.default_rng(0)) == few
 
 
 def test_a_perfect_ranking_is_perfect_and_an_undefined_one_has_no_interval() -> None:
