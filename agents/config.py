@@ -144,8 +144,11 @@ AGENTS: dict[str, AgentSpec] = {
         steps=5_000_000,
         hyperparameters={
             "elite_fraction": 0.5,
-            "sigma": 0.2,
-            "extra_noise": "linear(0.05, 0.01)",
+            "sigma": 0.05,
+            "extra_noise": "linear(0.015, 0.01)",
+            # Fitting the actions of another network (11,408 parameters, 500 generations, error 0.64 at the start) ends at
+            # 0.83 where the mean goes all of the way to the elites', at 0.38 with 0.3 of it, at 0.46 with 0.1.
+            "smoothing": 0.3,
             "episode_steps": 0,
             "normalize_observation": True,
             "policy_kwargs": {"net_arch": [100]},

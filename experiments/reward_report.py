@@ -95,13 +95,13 @@ def findings(found: dict[str, Any]) -> list[str]:
         f"did not learn from, and with {found['prediction']['individuals']['r2']:.2f} on the individuals' own steps.",
         f"On recorded observations the ranking {unclear if _chance(recorded) else related} (ρ {rho[ALL]}). "
         "Every individual is asked about the same states there, so that only its actions in them tell it from others: "
-        f"{100 * found['between'][ALL]:.2g} % of the variance of the predictions lies between individuals, the rest between "
-        "observations. Where an individual's actions would lead, and whether it falls there, no single reward says.",
+        f"{100 * found['between'][ALL]:.2g} % of the variance of the predictions lies between individuals, the rest "
+        "between observations. Where its actions would lead, and whether it falls there, no single reward says.",
         "On observations that each individual generates itself the ranking "
         f"{unclear if _chance(generated) else related} (ρ {rho[GENERATED]}). "
         "But they come from the simulation that the predictor was to spare, and which says the true reward as well.",
-        f"How long an individual stays up in them ranks it with ρ {rho[LENGTH]}, without any predictor; the return that it "
-        f"really earns in them with ρ {rho[AGAIN]}, which is as sure as a ranking by so many episodes can be.",
+        f"How long an individual stays up in them ranks it with ρ {rho[LENGTH]}, without any predictor; what it really "
+        f"earns in them with ρ {rho[AGAIN]}, which is as sure as a ranking by so many episodes can be.",
     ]
 
 

@@ -46,7 +46,7 @@ def load_transitions(file: Path) -> Transitions:
         ValueError: the file is damaged.
     """
     try:
-        with np.load(file, allow_pickle=False) as arrays:
+        with file.open("rb") as opened, np.load(opened, allow_pickle=False) as arrays:
             return Transitions(**{name: arrays[name] for name in arrays.files})
     except Exception as error:  # zip, zlib and NumPy raise many kinds
         raise ValueError(f"{file}: cannot be read ({' '.join(str(error).split())}); remove it to record anew") from None
