@@ -56,8 +56,8 @@ def moved(
 ) -> tuple[Tensor, Tensor]:
     """Mean and variance ``(d,)`` after a generation of ``individuals`` ``(n, d)`` that earned ``returns`` ``(n,)``.
 
-    The variance is of the ``elites`` around their own mean, plus the square of ``noise``, a standard deviation. The mean
-    goes the share ``smoothing`` of the way to theirs. Of equal returns the earlier counts more.
+    The variance is of the ``elites`` around their own mean, plus the square of ``noise``, a standard deviation. The
+    mean goes the share ``smoothing`` of the way to theirs. Of equal returns the earlier counts more.
     """
     order = torch.as_tensor(np.argsort(-returns, kind="stable")[:elites].copy(), device=individuals.device)
     chosen, weights = individuals[order], log_rank_weights(elites).to(individuals.device)

@@ -22,6 +22,7 @@ from torch.nn.utils import parameters_to_vector, vector_to_parameters
 import envs
 from agents import AgentConfig, make_agent, normalize
 from agents.cem import CEM, log_rank_weights, moved, sample
+from agents.population import Population
 
 
 class Rows(KVWriter):
@@ -113,6 +114,34 @@ def test_without_selection_the_spread_settles_where_the_noise_holds_it() -> None
     expected = 0.02**2 / log_rank_weights(16).square().sum().item()
     assert variance.mean().item() == pytest.approx(expected, rel=0.02)
     assert expected**0.5 / 0.02 == pytest.approx(3.0, abs=0.05)  # as the module says
+
+
+def test_of_thousands_of_parameters_a_smoothed_mean_learns_where_another_gets_worse() -> None:
+    """Networks fitted to the actions of another one, each on inputs of its own; the error of the mean network."""
+
+    def fit(smoothing: float) -> tuple[float, float]:
+        torch.manual_seed(0)
+        network = torch.nn.Sequential(torch.nn.Linear(60, 60), torch.nn.Tanh(), torch.nn.Linear(60, 4), torch.nn.Tanh())
+        teacher = torch.randn(60, 4) * 0.3
+
+        def errors(individuals: torch.Tensor, count: int) -> torch.Tensor:
+            inputs = torch.randn(len(individuals), count, 60)
+            wrong = Population(network, individuals)(inputs) - torch.tanh(inputs @ teacher)
+            return wrong.square().mean((1, 2))
+
+        mean = parameters_to_vector(network.parameters()).detach()
+        variance = torch.full_like(mean, 0.09**2)
+        before = errors(mean[None], 4000).item()
+        for _ in range(200):
+            individuals = sample(mean, variance, 32)
+            mean, variance = moved(mean, individuals, -errors(individuals, 20).numpy(), 16, 0.03, smoothing)
+        return before, errors(mean[None], 4000).item()
+
+    with torch.no_grad():
+        before, after = fit(0.3)
+        assert after < 0.6 * before
+        before, after = fit(1.0)
+        assert after > before
 
 
 class Ladder(gymnasium.Env[Any, Any]):
