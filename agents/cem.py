@@ -163,6 +163,7 @@ class CEM(BaseAlgorithm):
     ) -> Self:
         """Whole generations until ``total_timesteps`` are reached; a log row every ``log_interval`` generations."""
         total, callback = self._setup_learn(total_timesteps, callback, reset_num_timesteps, tb_log_name, progress_bar)
+        self.variance = self.variance.to(self.device)  # out of a checkpoint it comes to the CPU
         callback.on_training_start(locals(), globals())
         while self.num_timesteps < total:
             callback.on_rollout_start()

@@ -1,5 +1,6 @@
 """How well one ranking agrees with another: pure functions of two scores for each individual."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,7 +52,7 @@ def kendall(a: ArrayLike, b: ArrayLike) -> float:
 def _orders(scores: ArrayLike) -> Array:
     """Of each pair 1 where the first is greater, −1 where the second is, and 0 where they are equal: ``(n, n)``."""
     values = np.asarray(scores, float)
-    return np.sign(values[:, None] - values)
+    return np.asarray(np.sign(values[:, None] - values))
 
 
 def top_overlap(predicted: ArrayLike, true: ArrayLike, share: float = TOP) -> float:
@@ -70,8 +71,14 @@ def agree(predicted: ArrayLike, true: ArrayLike, rng: np.random.Generator) -> Ag
     scores = np.array([np.asarray(predicted, float), np.asarray(true, float)]).T
     if scores.ndim != 2 or len(scores) < 2 or not np.isfinite(scores).all():
         raise ValueError(f"scores of shape {scores.shape[::-1]}; accepted: two rows of 2 or more finite numbers")
-    found = []
-    for statistic in (spearman, kendall):
-        replicates = bootstrap(lambda drawn, of=statistic: of(drawn[:, 0], drawn[:, 1]), scores, rng, REPLICATES)  # type: ignore[misc]
-        found += [statistic(scores[:, 0], scores[:, 1]), *interval(replicates)]
-    return Agreement(*found, top=top_overlap(scores[:, 0], scores[:, 1]))
+    rho, tau = (_with_interval(statistic, scores, rng) for statistic in (spearman, kendall))
+    return Agreement(*rho, *tau, top_overlap(scores[:, 0], scores[:, 1]))
+
+
+def _with_interval(
+    statistic: Callable[[Array, Array], float], scores: Array, rng: np.random.Generator
+) -> tuple[float, float, float]:
+    def of_columns(drawn: Array) -> float:
+        return statistic(drawn[:, 0], drawn[:, 1])
+
+    return of_columns(scores), *interval(bootstrap(of_columns, scores, rng, REPLICATES))

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from stable_baselines3.common.vec_env import VecEnv
 
 from agents import Normalizer
 from agents.cem import CEM, sample
@@ -78,14 +79,14 @@ def sampled(run: Run, count: int, seed: int) -> Individuals:
         mean = torch.nn.utils.parameters_to_vector(agent.policy.parameters()).detach()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            population = Population(agent.policy.action_net, sample(mean, variance, count))
+            population = Population(agent.policy.action_net, sample(mean, variance.to(mean.device), count))
     except (KeyError, TypeError, RuntimeError) as error:
         raise ValueError(f"{checkpoint}: no search distribution of this policy ({error})") from None
 
     def act(observations: Array) -> Array:
-        seen = torch.as_tensor(normalize(observations), dtype=torch.float32)
+        seen = torch.as_tensor(normalize(observations), dtype=torch.float32, device=agent.device)
         with torch.no_grad():
-            return np.asarray(agent.policy.unscale_action(population(seen).numpy()))
+            return np.asarray(agent.policy.unscale_action(population(seen).cpu().numpy()))
 
     return Individuals(tuple(f"{run.name}#{number}" for number in range(count)), act)
 
@@ -132,8 +133,8 @@ def play(
         running &= ~dones
         tell(len(steps))
     all_rewards, all_guesses = (np.concatenate(column) for column in zip(*steps, strict=True))
-    shaped = (each.reshape(count, -1) for each in (returns, lengths, predicted))
-    return Played(*shaped, all_rewards, all_guesses)
+    returns, lengths, predicted = (each.reshape(count, -1) for each in (returns, lengths, predicted))
+    return Played(returns, lengths, predicted, all_rewards, all_guesses)
 
 
 def _check(run: Run) -> None:
@@ -143,5 +144,8 @@ def _check(run: Run) -> None:
         raise ValueError(f"{run.directory}: recurrent_ppo remembers what it saw; accepted: agents without a memory")
 
 
-def _normalizer(env: Any) -> Callable[[Array], Array]:
-    return env.normalize_obs if isinstance(env, Normalizer) else lambda observations: observations
+def _normalizer(env: VecEnv) -> Callable[[Array], Array]:
+    def normalize(observations: Array) -> Array:
+        return np.asarray(env.normalize_obs(observations)) if isinstance(env, Normalizer) else observations
+
+    return normalize

@@ -77,7 +77,7 @@ def record(
             rng = np.random.default_rng([config.seed, kind, number])
             simulation = run.config.make_env(int(np.clip(share // run.config.horizon, 2, MAX_ENVS)), 0, domain)
             simulation.seed(stream(config.seed, 1, kind, number))
-            space = simulation.action_space
+            space: Any = simulation.action_space
             half = (space.high - space.low) / 2
             observations: Any = simulation.reset()
             current = episodes + np.arange(len(observations))

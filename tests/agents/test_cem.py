@@ -255,7 +255,7 @@ def test_the_defaults_are_a_tanh_network_of_100_units_and_half_the_population() 
 class Straight(gymnasium.Env[Any, Any]):
     """Episodes of one step whose best action is 0.5 wherever they start."""
 
-    observation_space = gymnasium.spaces.Box(-1, 1, (1,), np.float32)
+    observation_space: Any = gymnasium.spaces.Box(-1, 1, (1,), np.float32)
     action_space = gymnasium.spaces.Box(-1, 1, (1,), np.float32)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
@@ -323,7 +323,7 @@ def test_impossible_hyperparameters_are_refused_in_one_line(hyperparameters: dic
 
 def test_images_are_refused() -> None:
     class Picture(Straight):
-        observation_space = gymnasium.spaces.Box(0, 255, (3, 36, 36), np.uint8)
+        observation_space: Any = gymnasium.spaces.Box(0, 255, (3, 36, 36), np.uint8)
 
     with pytest.raises(ValueError, match=r"^cem refuses its hyperparameters: it acts on vectors alone; accepted: "):
         build(DummyVecEnv([Picture]))

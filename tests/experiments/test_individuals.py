@@ -1,8 +1,10 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
@@ -16,6 +18,7 @@ from experiments.individuals import Individuals, play, sampled, together, traine
 from experiments.run import Run, create_run
 from experiments.train import train
 
+Array = npt.NDArray[Any]
 Tiny = Callable[..., RunConfig]
 STATES = np.random.default_rng(0).normal(size=(4, 7, 11))
 
@@ -73,9 +76,9 @@ def test_playing_earns_what_evaluation_says(ppo_run: Run) -> None:
 def test_predictions_are_summed_over_the_same_steps_as_rewards(cem_run: Run) -> None:
     seen = []
 
-    def predict(observations: np.ndarray, actions: np.ndarray) -> np.ndarray:
+    def predict(observations: Array, actions: Array) -> Array:
         seen.append((observations.copy(), actions.copy()))
-        return observations[:, 0] + 10 * actions[:, 0]
+        return np.asarray(observations[:, 0] + 10 * actions[:, 0])
 
     individuals = sampled(cem_run, 2, seed=0)
     played = play(individuals, cem_run.config.make_env(6, 1, "source"), predict)
@@ -95,11 +98,11 @@ def test_an_individual_that_fell_earns_no_more() -> None:
     class Falls:
         """Two simulations that earn 1 a step; the second falls after its third step, the first after its fifth."""
 
-        def reset(self) -> np.ndarray:
+        def reset(self) -> Array:
             self.steps = 0
             return np.zeros((2, 1))
 
-        def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[dict[str, object]]]:
+        def step(self, actions: Array) -> tuple[Array, Array, Array, list[dict[str, Any]]]:
             self.steps += 1
             return np.zeros((2, 1)), np.ones(2), np.array([self.steps == 5, self.steps == 3]), [{}, {}]
 
