@@ -191,15 +191,12 @@ class CEM(BaseAlgorithm):
         """
         env = self.env
         assert env is not None
-        act = Population(self.policy.action_net, individuals)
+        population = Population(self.policy, individuals)
         returns, lengths = np.zeros(env.num_envs), np.zeros(env.num_envs, np.int64)
         standing, diverged = np.ones(env.num_envs, bool), np.zeros(env.num_envs, bool)
         observations: Any = env.reset()
         while standing.any() and (not self.episode_steps or lengths.max() < self.episode_steps):
-            with torch.no_grad():
-                inputs = torch.as_tensor(observations, dtype=torch.float32, device=self.device)
-                actions = act(inputs.unsqueeze(1)).squeeze(1).cpu().numpy()
-            observations, rewards, dones, infos = env.step(self.policy.unscale_action(actions))
+            observations, rewards, dones, infos = env.step(population.act(observations[:, None])[:, 0])
             self.num_timesteps += int(standing.sum())
             returns += np.where(standing, rewards, 0.0)
             lengths += standing

@@ -79,14 +79,12 @@ def sampled(run: Run, count: int, seed: int) -> Individuals:
         mean = torch.nn.utils.parameters_to_vector(agent.policy.parameters()).detach()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            population = Population(agent.policy.action_net, sample(mean, variance.to(mean.device), count))
+            population = Population(agent.policy, sample(mean, variance.to(mean.device), count))
     except (KeyError, TypeError, RuntimeError) as error:
         raise ValueError(f"{checkpoint}: no search distribution of this policy ({error})") from None
 
     def act(observations: Array) -> Array:
-        seen = torch.as_tensor(normalize(observations), dtype=torch.float32, device=agent.device)
-        with torch.no_grad():
-            return np.asarray(agent.policy.unscale_action(population(seen).cpu().numpy()))
+        return population.act(normalize(observations))
 
     return Individuals(tuple(f"{run.name}#{number}" for number in range(count)), act)
 

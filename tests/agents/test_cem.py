@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from sb3_contrib import ARS
+from sb3_contrib.ars.policies import ARSPolicy
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import KVWriter, Logger
 from stable_baselines3.common.utils import LinearSchedule
@@ -121,7 +122,8 @@ def test_of_thousands_of_parameters_a_smoothed_mean_learns_where_another_gets_wo
 
     def fit(smoothing: float) -> tuple[float, float]:
         torch.manual_seed(0)
-        network = torch.nn.Sequential(torch.nn.Linear(60, 60), torch.nn.Tanh(), torch.nn.Linear(60, 4), torch.nn.Tanh())
+        seen, done = gymnasium.spaces.Box(-9, 9, (60,)), gymnasium.spaces.Box(-1, 1, (4,))
+        network = ARSPolicy(seen, done, net_arch=[60], activation_fn=torch.nn.Tanh)
         teacher = torch.randn(60, 4) * 0.3
 
         def errors(individuals: torch.Tensor, count: int) -> torch.Tensor:

@@ -1,36 +1,47 @@
-"""Batched networks compute what each network computes on its own."""
+"""Batched policies act as each policy does on its own."""
 
+from typing import Any
+
+import numpy as np
 import pytest
 import torch
+from gymnasium import spaces
+from sb3_contrib.ars.policies import ARSPolicy
 from torch import nn
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from agents.population import Population
 
-
-def network(bias: bool = True) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Linear(7, 5, bias), nn.Tanh(), nn.Linear(5, 4, bias), nn.ReLU(), nn.Linear(4, 3, bias), nn.Tanh()
-    )
+SEEN, DONE = spaces.Box(-np.inf, np.inf, (7,), np.float64), spaces.Box(np.float32([-1, -2, 0]), np.float32([1, 3, 9]))
 
 
-@pytest.mark.parametrize("bias", [True, False])
-def test_a_population_acts_like_a_loop_over_its_networks(bias: bool) -> None:
-    generator = torch.Generator().manual_seed(0)
-    one = network(bias)
-    count = len(parameters_to_vector(one.parameters()))
-    parameters = torch.randn(6, count, generator=generator)
-    inputs = torch.randn(6, 9, 7, generator=generator)
+def policy(**options: Any) -> ARSPolicy:
+    return ARSPolicy(SEEN, DONE, **{"net_arch": [5, 4], "activation_fn": nn.Tanh, **options})
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"with_bias": False}, {"squash_output": False}, {"net_arch": []}, {"activation_fn": nn.ReLU}]
+)
+def test_a_population_acts_like_a_loop_over_its_policies(options: dict[str, Any]) -> None:
+    one = policy(**options)
+    parameters = torch.randn(6, len(parameters_to_vector(one.parameters())), generator=torch.Generator().manual_seed(0))
+    observations = np.random.default_rng(0).normal(size=(6, 9, 7))
+    population = Population(one, parameters)
+    found = population.act(observations)
     with torch.no_grad():
-        found = Population(one, parameters)(inputs)
-        for row, given, outputs in zip(parameters, inputs, found, strict=True):
-            vector_to_parameters(row, one.parameters())
-            torch.testing.assert_close(outputs, one(given), atol=1e-6, rtol=1e-5)
+        outputs = population(torch.as_tensor(observations, dtype=torch.float32))
+    assert outputs.dtype == torch.float32
+    for row, seen, actions, said in zip(parameters, observations, found, outputs, strict=True):
+        vector_to_parameters(row, one.parameters())
+        np.testing.assert_allclose(actions, one.predict(seen, deterministic=True)[0], atol=1e-5)
+        with torch.no_grad():
+            torch.testing.assert_close(
+                said, one.action_net(torch.as_tensor(seen, dtype=torch.float32)), atol=1e-5, rtol=0
+            )
     assert found.shape == (6, 9, 3)
-    assert found.dtype == torch.float32
-    assert found.std(dim=0).min() > 0.01  # the individuals differ
+    assert found.std(axis=0).min() > 0.01  # the individuals differ
 
 
-def test_parameters_of_another_network_are_refused() -> None:
+def test_parameters_of_another_policy_are_refused() -> None:
     with pytest.raises(ValueError, match=r"^parameters of shape \(2, 5\); accepted: \(individuals, 79\)$"):
-        Population(network(), torch.zeros(2, 5))
+        Population(policy(), torch.zeros(2, 5))
