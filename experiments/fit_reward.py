@@ -24,7 +24,7 @@ import torch
 
 from experiments.agreement import agree
 from experiments.config import differences, parse_config, to_yaml
-from experiments.files import read_json, read_yaml, write_json, write_text
+from experiments.files import locked, read_json, read_yaml, write_json, write_text
 from experiments.individuals import Individuals, play, sampled, together, trained
 from experiments.reward_config import RewardConfig
 from experiments.reward_network import (
@@ -57,7 +57,7 @@ def fit_reward(config: RewardConfig, directory: Path, watch: Watch = lambda *_: 
             holds something else.
     """
     runs, ranked = _runs(config)
-    if not (directory / CONFIG).exists() and directory.exists() and any(directory.iterdir()):
+    if not (directory / CONFIG).exists() and directory.exists() and any(directory.glob("[!.]*")):
         raise ValueError(f"{directory}: not empty, and not made by simgap fit-reward; accepted: a new directory")
     facts = {"policies": _identity(runs), "individuals": _identity(ranked)}
     if (directory / CONFIG).exists():
@@ -68,9 +68,24 @@ def fit_reward(config: RewardConfig, directory: Path, watch: Watch = lambda *_: 
     individuals = _individuals(config, ranked)
     domain = config.domain or runs[0].config.domain
     runs[0].config.make_env(1, 1, domain)  # an unknown domain ends here
-    write_json(directory / PROVENANCE, {**provenance(), **facts})
-    write_text(directory / CONFIG, to_yaml(config))
+    directory.mkdir(parents=True, exist_ok=True)
+    try:
+        with locked(directory / ".lock", wait=False):
+            write_json(directory / PROVENANCE, {**provenance(), **facts})
+            write_text(directory / CONFIG, to_yaml(config))
+            _work(config, directory, runs, domain, individuals, watch)
+    except BlockingIOError:
+        raise ValueError(f"{directory}: another process is working in it") from None
 
+
+def _work(
+    config: RewardConfig,
+    directory: Path,
+    runs: Sequence[Run],
+    domain: str,
+    individuals: Individuals,
+    watch: Watch,
+) -> None:
     file = directory / "transitions.npz"
     if not file.exists():
         record(config, runs, domain, lambda done, kind: watch("recording", done, config.points, kind)).save(file)

@@ -12,7 +12,8 @@ from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from agents.population import Population
 
-SEEN, DONE = spaces.Box(-np.inf, np.inf, (7,), np.float64), spaces.Box(np.float32([-1, -2, 0]), np.float32([1, 3, 9]))
+SEEN = spaces.Box(-np.inf, np.inf, (7,), np.float64)
+DONE = spaces.Box(np.array([-1, -2, 0], np.float32), np.array([1, 3, 9], np.float32))
 
 
 def policy(**options: Any) -> ARSPolicy:

@@ -9,6 +9,7 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from agents import AgentConfig
 from experiments.checkpoints import list_checkpoints, load_section
 from experiments.config import RunConfig
 from experiments.evaluate import evaluate
@@ -88,6 +89,14 @@ def test_info_tells_the_range_and_over_how_many_steps(
     last = read_curve(cem_run).iloc[-1]
     assert f"{last['return']:.0f} ({last['worst']:.0f} to {last['best']:.0f})" in out
     assert " 8 steps" in out  # not the horizon's 50, of which training sees no more
+
+
+def test_a_training_return_is_over_what_an_individual_is_judged_on() -> None:
+    def steps(horizon: int, episode_steps: int) -> int:
+        return RunConfig(horizon=horizon, agent=AgentConfig("cem", {"episode_steps": episode_steps})).training_horizon
+
+    assert (steps(500, 150), steps(100, 150), steps(500, 0)) == (150, 100, 500)
+    assert RunConfig(horizon=500).training_horizon == 500
 
 
 def test_it_is_judged_over_the_whole_horizon(cem_run: Run) -> None:

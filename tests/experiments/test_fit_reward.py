@@ -15,7 +15,7 @@ from scipy import stats
 import experiments.fit_reward
 from experiments.cli import main
 from experiments.config import RunConfig
-from experiments.files import read_json
+from experiments.files import locked, read_json
 from experiments.fit_reward import fit_reward
 from experiments.individuals import play, sampled
 from experiments.reward_config import RewardConfig
@@ -249,6 +249,14 @@ def test_a_directory_of_something_else_is_refused(made: Path, config: RewardConf
     (tmp_path / "notes.txt").write_text("mine")
     assert "not empty, and not made by simgap fit-reward" in refusal(config, tmp_path)
     assert "holds a predictor with points = 3000, not 4000" in refusal(replace(config, points=4000), made)
+
+
+def test_two_processes_do_not_work_in_one_directory(config: RewardConfig, tmp_path: Path) -> None:
+    (tmp_path / "new").mkdir()
+    busy = pytest.raises(ValueError, match=r"new: another process is working in it$")
+    with locked(tmp_path / "new" / ".lock", wait=False), busy:
+        fit_reward(config, tmp_path / "new")
+    fit_reward(replace(config, points=600, epochs=1, population=3), tmp_path / "new")
 
 
 def test_a_run_that_was_trained_further_is_refused(made: Path, config: RewardConfig, tmp_path: Path) -> None:
