@@ -52,7 +52,7 @@ class RunConfig:
     steps: int = 0
     """Environment steps to train for; 0 takes the agent's default."""
     num_envs: int = 0
-    """Simulations that train in parallel; 0 takes the agent's default."""
+    """Simulations that train in parallel, of agent cem one for each individual; 0 takes the agent's default."""
     seed: int = 0
     """Training seed."""
     mass_only: bool = False

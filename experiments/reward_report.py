@@ -28,7 +28,7 @@ ALL = f"{RECORDED}: all"
 NAMES = {
     GENERATED: "on observations that each generates itself, from other starts",
     LENGTH: "by how long it stays up there, without any predictor",
-    AGAIN: "by its own return on those observations: the most to hope for",
+    AGAIN: "by its own return on those observations: about the most to hope for",
 }
 
 
