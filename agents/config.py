@@ -136,6 +136,23 @@ AGENTS: dict[str, AgentSpec] = {
         hyperparameters=_OFF_POLICY,
         on_images=_OFF_POLICY_ON_IMAGES,
     ),
+    "cem": AgentSpec(
+        "agents.cem",
+        "CEM",
+        "MlpPolicy",
+        num_envs=32,  # the population
+        steps=5_000_000,
+        hyperparameters={
+            "elite_fraction": 0.5,
+            # Small, or the first actions are large: an ant that pays for them then learns to fall early.
+            "sigma": 0.05,
+            "extra_noise": "linear(0.015, 0.01)",
+            "smoothing": 0.3,
+            "episode_steps": 0,
+            "normalize_observation": True,
+            "policy_kwargs": {"net_arch": [100]},
+        },
+    ),
 }
 
 # Arguments that the run decides, so that a hyperparameter cannot contradict it.
@@ -164,7 +181,7 @@ _SMALLEST_INTEGER = {
 _ABOVE_ZERO = ("learning_rate", "clip_range", "clip_range_vf", "max_grad_norm", "target_kl")
 _UP_TO_ONE = ("gamma", "gae_lambda", "tau")
 _OR_ELSE = {"gradient_steps": -1, "clip_range_vf": None, "target_kl": None}
-SCHEDULED = ("learning_rate", "clip_range", "clip_range_vf")
+SCHEDULED = ("learning_rate", "clip_range", "clip_range_vf", "extra_noise")
 _SCHEDULE = re.compile(r"^linear\(\s*([^,()]+)\s*,\s*([^,()]+)\s*\)$")
 
 
@@ -175,7 +192,7 @@ class AgentConfig:
     __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012  # read by pydantic, never written
 
     name: str = "ppo"
-    """One of: ppo, recurrent_ppo, dagger, sac, tqc."""
+    """One of: ppo, recurrent_ppo, dagger, sac, tqc, cem."""
     hyperparameters: dict[str, Any] = field(default_factory=dict)
     """Arguments of the Stable-Baselines3 class, e.g. learning_rate=linear(1e-3,1e-4) n_epochs=5."""
 

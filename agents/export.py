@@ -34,6 +34,7 @@ def fold_normalizer(agent: BaseAlgorithm, normalizer: Normalizer) -> None:
 def _first_layers(policy: torch.nn.Module) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Weight and bias of each layer that sees the observation."""
     containers = (
+        "action_net",  # of CEM: a perceptron; elsewhere it is one layer behind the others
         "mlp_extractor.policy_net",
         "mlp_extractor.value_net",
         "actor.latent_pi",

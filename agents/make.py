@@ -140,12 +140,13 @@ def _load(moments: RunningMeanStd, saved: dict[str, Any]) -> None:
 def normalize(config: AgentConfig, env: VecEnv, training: bool) -> VecEnv:
     """Put the agent's normaliser around ``env``, or return it as it is where the agent uses none."""
     spec = AGENTS[config.name]
-    if not (spec.normalize_observation or spec.normalize_reward):
+    observation = bool(config.hyperparameters.get("normalize_observation", spec.normalize_observation))
+    if not (observation or spec.normalize_reward):
         return env
     return Normalizer(
         env,
         training=training,
-        norm_obs=spec.normalize_observation,
+        norm_obs=observation,
         norm_reward=spec.normalize_reward and training,
         clip_obs=CLIP_OBSERVATION,
         gamma=float(config.hyperparameters.get("gamma", 0.99)),

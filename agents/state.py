@@ -37,7 +37,7 @@ def agent_state(agent: BaseAlgorithm) -> State:
         "algorithm": type(agent).__name__,
         "parameters": agent.get_parameters(),
         "variables": {name: getattr(agent, name) for name in _variables(agent)},
-        "attributes": {name: getattr(agent, name) for name in _ATTRIBUTES},
+        "attributes": {name: getattr(agent, name) for name in (*_ATTRIBUTES, *getattr(agent, "carried", ()))},
         "episodes": list(agent.ep_info_buffer or ()),
         "log": dict(agent.logger.name_to_value),
         "random": {

@@ -17,12 +17,14 @@ from experiments.commands import COMMANDS
 from experiments.config import RunConfig, parse_config
 from experiments.files import read_yaml
 from experiments.pose_config import PoseConfig
+from experiments.reward_config import RewardConfig
 from synth_data.sample import SynthConfig
 
 CONFIGURED: dict[str, tuple[Any, str]] = {
     "train": (RunConfig, "run"),
     "synth": (SynthConfig, "dataset"),
     "fit-pose": (PoseConfig, "pose"),
+    "fit-reward": (RewardConfig, "reward"),
 }
 """Commands that take a whole configuration from a file, and what their parameter for it is called."""
 # Short forms of the options that are typed most.

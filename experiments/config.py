@@ -52,7 +52,7 @@ class RunConfig:
     steps: int = 0
     """Environment steps to train for; 0 takes the agent's default."""
     num_envs: int = 0
-    """Simulations that train in parallel; 0 takes the agent's default."""
+    """Simulations that train in parallel, of agent cem one for each individual; 0 takes the agent's default."""
     seed: int = 0
     """Training seed."""
     mass_only: bool = False
@@ -120,6 +120,11 @@ class RunConfig:
         domain = re.sub(r"\s+", "", self.domain).replace("/", "_")
         cell = f"{self.figure}-{domain}-{self.sees.name}-{self.randomization.label}-{self.agent.name}"
         return Path(self.study) / cell / f"seed-{self.seed:03d}"
+
+    @property
+    def training_horizon(self) -> int:
+        """Environment steps that a training return sums up at most."""
+        return min(self.horizon, self.agent.hyperparameters.get("episode_steps", 0) or self.horizon)
 
     @property
     def sees(self) -> Pipeline:

@@ -9,7 +9,7 @@ from experiments.run import Run
 
 
 def export(run: Run, path: Path) -> Path:
-    """Write the last checkpoint's policy as a zip that ``PPO.load`` (or the agent's own class) opens.
+    """Write the last checkpoint's policy as a zip that ``PPO.load`` (or the agent's own class; of cem ARS's) opens.
 
     The observation normaliser is folded into the networks, so the loaded policy takes raw observations and
     returns the same actions. SB3's zip holds pickled Python objects, unlike our checkpoints: open it only

@@ -13,6 +13,7 @@ from experiments.checkpoints import list_checkpoints
 from experiments.config import to_yaml
 from experiments.files import read_json, read_yaml
 from experiments.metrics import read_curve
+from experiments.reward_report import prediction_rows, ranking_rows
 from experiments.run import Run
 from experiments.statistics import gaps, read_episodes, summarize
 
@@ -24,7 +25,7 @@ def print_runs(runs: Sequence[Run]) -> None:
         console.print(to_yaml(runs[0].config), highlight=False, markup=False)
     table = _table(["run", "state", "steps", "wall clock", "steps/s", "training return", "horizon"])
     for run in runs:
-        table.add_row(f"{run.config.study}/{run.name}", *_progress(run), f"{run.config.horizon} steps")
+        table.add_row(f"{run.config.study}/{run.name}", *_progress(run), f"{run.config.training_horizon} steps")
     console.print(table)
     if len(runs) == 1:
         for start in runs[0].starts()[-1:]:
@@ -37,7 +38,12 @@ def print_runs(runs: Sequence[Run]) -> None:
 
 def _progress(run: Run) -> list[str]:
     curve = read_curve(run)
-    recent = f"{curve['return'].iloc[-1]:.0f}" if len(curve) else "-"
+    recent = "-"
+    if len(curve):
+        last = curve.iloc[-1]
+        recent = f"{last['return']:.0f}"
+        if "best" in curve:
+            recent += f" ({last['worst']:.0f} to {last['best']:.0f})"
     if run.done:
         result = run.result()
         speed = result["steps"] / result["wall_s"]
@@ -76,6 +82,19 @@ def print_pose(report: Path) -> None:
         reached = [f"{value}{'' if goal['met'][camera] else ' missed'}" for camera, value in goal["reached"].items()]
         table.add_row(goal["text"], goal["wanted"], *reached)
     Console().print(table)
+
+
+def print_reward(directory: Path) -> None:
+    """How well a predictor of rewards predicts, and how well it ranks."""
+    found = read_json(directory / "metrics.json")
+    for columns, rows in (
+        (["policy", "steps recorded", "R²", "RMSE", "deviation"], prediction_rows(found)),
+        (["ranked", "Spearman", "Kendall", "best quarter"], ranking_rows(found)),
+    ):
+        table = _table(columns)
+        for row in rows:
+            table.add_row(*row)
+        Console().print(table)
 
 
 def _returns_title(episodes: pd.DataFrame) -> str:

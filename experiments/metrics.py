@@ -12,6 +12,9 @@ from experiments.files import append_json_line, write_text
 from experiments.plots import learning_curve, save
 from experiments.run import Run
 
+BEST, WORST = "rollout/ep_rew_best", "rollout/ep_rew_worst"
+"""What agents that search with a population log beside the mean."""
+
 
 class MetricsFile(KVWriter):
     """SB3 log output that appends each dump as one JSON line."""
@@ -38,15 +41,21 @@ def truncate_metrics(run: Run, steps: int) -> None:
 def read_curve(run: Run) -> pd.DataFrame:
     """Training returns of a run: columns ``step`` and ``return`` (mean of the last 100 episodes).
 
+    Of a population ``return`` is the mean of a generation, and columns ``best`` and ``worst`` stand beside it.
+
     Raises:
         ValueError: the metrics file is damaged.
     """
     rows = [row for row in run.rows() if "rollout/ep_rew_mean" in row]
-    return pd.DataFrame({"step": [r["step"] for r in rows], "return": [r["rollout/ep_rew_mean"] for r in rows]})
+    columns = {"return": "rollout/ep_rew_mean"}
+    if rows and BEST in rows[0]:
+        columns |= {"best": BEST, "worst": WORST}
+    curve = {name: [row[key] for row in rows] for name, key in columns.items()}
+    return pd.DataFrame({"step": [row["step"] for row in rows], **curve})
 
 
 def write_learning_curve(run: Run) -> None:
     """Draw ``learning_curve.png`` once an episode has ended."""
     curve = read_curve(run)
     if len(curve):
-        save(learning_curve(curve, run.config.horizon), run.directory / "learning_curve.png")
+        save(learning_curve(curve, run.config.training_horizon), run.directory / "learning_curve.png")

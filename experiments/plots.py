@@ -117,9 +117,14 @@ def learning_curves(curves: pd.DataFrame, horizon: int | None = None) -> Figure:
 
 
 def learning_curve(run_curve: pd.DataFrame, horizon: int | None = None) -> Figure:
-    """The learning curve of one run; columns ``step`` and ``return``."""
+    """The learning curve of one run; columns ``step`` and ``return``, of a population also ``best`` and ``worst``."""
     figure, axes = frame(3.4, "both")
-    axes.plot(run_curve["step"], run_curve["return"], color=PALETTE[0], lw=2)
+    population = "best" in run_curve
+    axes.plot(run_curve["step"], run_curve["return"], color=PALETTE[0], lw=2, label="mean" if population else None)
+    if population:
+        band = run_curve["step"], run_curve["worst"], run_curve["best"]
+        axes.fill_between(*band, color=PALETTE[0], alpha=0.2, lw=0, label="worst to best individual")
+        figure.legend(loc="outside upper left", ncols=2, frameon=False, fontsize=SMALL)
     axes.set_xlabel("training steps", fontsize=TEXT, color=INK)
     axes.set_ylabel(_return_label(horizon), fontsize=TEXT, color=INK, ma="center")
     return figure

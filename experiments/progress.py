@@ -168,7 +168,7 @@ def _rows(run: Run) -> list[dict[str, Any]]:
 
 def _return_note(run: Run) -> str:
     rows = [row for row in _rows(run)[-3:] if "rollout/ep_rew_mean" in row]
-    return f"return {rows[-1]['rollout/ep_rew_mean']:.0f} ({run.config.horizon} steps)" if rows else "starting"
+    return f"return {rows[-1]['rollout/ep_rew_mean']:.0f} ({run.config.training_horizon} steps)" if rows else "starting"
 
 
 class SynthProgress(_Display):
@@ -192,7 +192,7 @@ class SynthProgress(_Display):
 
 
 class FitProgress(_Display):
-    """The progress of ``fit-pose``, stage by stage."""
+    """The progress of ``fit-pose`` and ``fit-reward``, stage by stage."""
 
     def __init__(self, name: str) -> None:
         super().__init__()

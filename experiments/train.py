@@ -13,7 +13,7 @@ import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import Logger, TensorBoardOutputFormat
-from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
 
 import envs
@@ -120,8 +120,8 @@ def _learn_from(taught: Taught, student: DAgger, env: VecEnv) -> None:
 
 
 def _log_interval(agent: BaseAlgorithm) -> int:
-    """SB3 counts updates for on-policy algorithms and episodes for off-policy ones."""
-    return 1 if isinstance(agent, OnPolicyAlgorithm) else 50
+    """SB3 counts episodes for off-policy algorithms and updates for all others."""
+    return 50 if isinstance(agent, OffPolicyAlgorithm) else 1
 
 
 def _restore(

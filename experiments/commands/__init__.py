@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from experiments.commands.datasets import fit_pose, preview, synth
+from experiments.commands.rewards import fit_reward
 from experiments.commands.runs import evaluate, export, info, play, train
 from experiments.commands.speed import bench
 from experiments.commands.studies import report, study
@@ -18,5 +19,6 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "synth": synth,
     "synth-preview": preview,
     "fit-pose": fit_pose,
+    "fit-reward": fit_reward,
     "bench": bench,
 }

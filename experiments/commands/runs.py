@@ -31,7 +31,7 @@ def train(
     from experiments.train import train as train_run
 
     run = parse_config(RunConfig, to_plain(run), "command line")
-    with TrainProgress(f"{run.path.parent.name}/{run.path.name}", run.horizon) as progress:
+    with TrainProgress(f"{run.path.parent.name}/{run.path.name}", run.resolved().training_horizon) as progress:
         trained = train_run(run, runs, threads, progress.update)
     print_runs([trained])
     print(f"run: {trained.directory}")

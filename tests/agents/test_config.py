@@ -12,7 +12,7 @@ from agents.config import construct
 
 @pytest.mark.parametrize(
     ("name", "algorithm"),
-    [("ppo", "PPO"), ("recurrent_ppo", "RecurrentPPO"), ("sac", "SAC"), ("tqc", "TQC")],
+    [("ppo", "PPO"), ("recurrent_ppo", "RecurrentPPO"), ("sac", "SAC"), ("tqc", "TQC"), ("cem", "CEM")],
 )
 def test_every_agent_is_reached_by_its_name(name: str, algorithm: str) -> None:
     assert AGENTS[name].algorithm().__name__ == algorithm
@@ -20,8 +20,10 @@ def test_every_agent_is_reached_by_its_name(name: str, algorithm: str) -> None:
 
 
 def test_there_are_no_other_agents() -> None:
-    assert list(AGENTS) == ["ppo", "recurrent_ppo", "dagger", "sac", "tqc"]
-    with pytest.raises(ValueError, match=r"^unknown agent 'pppo'; accepted: ppo, recurrent_ppo, dagger, sac, tqc$"):
+    assert list(AGENTS) == ["ppo", "recurrent_ppo", "dagger", "sac", "tqc", "cem"]
+    with pytest.raises(
+        ValueError, match=r"^unknown agent 'pppo'; accepted: ppo, recurrent_ppo, dagger, sac, tqc, cem$"
+    ):
         AgentConfig("pppo")
 
 

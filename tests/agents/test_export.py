@@ -25,6 +25,7 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
         {"policy_kwargs": {"lstm_hidden_size": 8, "enable_critic_lstm": False}},
     ),
     "sac": ("sac", {"buffer_size": 100, "policy_kwargs": {"net_arch": [16, 16]}}),
+    "cem": ("cem", {}),
     "tqc": ("tqc", {"buffer_size": 100, "policy_kwargs": {"net_arch": [16, 16]}}),
 }
 
@@ -57,7 +58,7 @@ def outputs(agent: Any, observations: npt.NDArray[Any]) -> list[npt.NDArray[Any]
             shape = (policy.lstm_actor.num_layers, 50, policy.lstm_actor.hidden_size)
             states = (torch.zeros(shape), torch.zeros(shape))
             found.append(policy.predict_values(inputs, states, torch.zeros(50)).numpy())
-        else:
+        elif hasattr(policy, "predict_values"):
             found.append(policy.predict_values(inputs).numpy())
     return found
 

@@ -37,6 +37,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "recurrent_ppo": {**_ROLLOUTS, "policy_kwargs": {"lstm_hidden_size": 8, "net_arch": [8]}},
     "sac": _REPLAY,
     "tqc": _REPLAY,
+    "cem": {"episode_steps": 8, "extra_noise": "linear(0.1, 0)", "policy_kwargs": {"net_arch": [8]}},
 }
 
 
@@ -96,7 +97,14 @@ def plain(tree: Any) -> Any:
 
 @pytest.mark.parametrize(
     ("name", "steps", "total"),
-    [("ppo", 128, 320), ("recurrent_ppo", 128, 320), ("sac", 120, 280), ("sac", 240, 280), ("tqc", 240, 280)],
+    [
+        ("ppo", 128, 320),
+        ("recurrent_ppo", 128, 320),
+        ("sac", 120, 280),
+        ("sac", 240, 280),
+        ("tqc", 240, 280),
+        ("cem", 96, 224),
+    ],
 )
 def test_a_restored_agent_continues_bit_identically(name: str, steps: int, total: int) -> None:
     uninterrupted = Session(name, seed=3)

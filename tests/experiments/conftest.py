@@ -20,6 +20,7 @@ HYPERPARAMETERS = {
     "dagger": {"train_freq": 8, "gradient_steps": 4, "batch_size": 32, "buffer_size": 2000},
     "sac": SAC,
     "tqc": SAC,
+    "cem": {"episode_steps": 8, "policy_kwargs": {"net_arch": [8]}},
 }
 
 Tiny = Callable[..., RunConfig]

@@ -96,6 +96,19 @@ def test_learning_curve_of_one_run() -> None:
     assert "1000-step episodes" in texts(figure)
 
 
+def test_learning_curve_of_a_population_shows_its_range() -> None:
+    curve = pd.DataFrame({"step": [0, 10], "return": [1.0, 2.0], "best": [3.0, 4.0], "worst": [-1.0, 0.0]})
+    figure = plots.learning_curve(curve, 150)
+    (axes,) = figure.axes
+    (band,) = axes.collections
+    vertices: Any = band.get_paths()[0].vertices
+    points = {(float(x), float(y)) for x, y in vertices}
+    assert points == {(0, -1), (10, 0), (10, 4), (0, 3)}
+    assert np.all(axes.lines[0].get_ydata() == np.array([1, 2]))
+    assert {"mean", "worst to best individual"} <= {text.get_text() for text in figure.legends[0].get_texts()}
+    assert "150-step episodes" in texts(figure)
+
+
 def test_save_replaces_the_file_and_leaves_nothing_else(tmp_path: Path) -> None:
     path = tmp_path / "figures" / "curve.png"
     figure = plots.learning_curve(pd.DataFrame({"step": [0, 10], "return": [1.0, 2.0]}), 500)

@@ -11,7 +11,7 @@ from experiments.config import RunConfig
 from experiments.run import Run
 from experiments.statistics import read_episodes
 
-WITH_DEFAULTS = {"train", "evaluate", "study", "play", "synth", "fit-pose", "bench"}
+WITH_DEFAULTS = {"train", "evaluate", "study", "play", "synth", "fit-pose", "fit-reward", "bench"}
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 
 def test_all_commands_of_the_design_that_this_version_has() -> None:
     simulation = ["train", "evaluate", "study", "report", "play", "info", "export"]
-    assert list(COMMANDS) == [*simulation, "synth", "synth-preview", "fit-pose", "bench"]
+    assert list(COMMANDS) == [*simulation, "synth", "synth-preview", "fit-pose", "fit-reward", "bench"]
 
 
 @pytest.mark.parametrize("command", ["", *COMMANDS])
@@ -56,7 +56,7 @@ def test_help_of_train_has_units_and_choices(
     out = " ".join(capsys.readouterr().out.replace("│", " ").split())
     for words in (
         "Environment steps (of 8 ms for the hopper) after which an episode ends. (default: 500)",
-        "One of: ppo, recurrent_ppo, dagger, sac, tqc. (default: ppo)",
+        "One of: ppo, recurrent_ppo, dagger, sac, tqc, cem. (default: ppo)",
         "(default: source)",
         "cpu or cuda. (default: cpu)",
     ):

@@ -51,8 +51,8 @@ REFUSED: list[tuple[list[str], str]] = [
     ),
     (["play", "RUN", "--sight", "touch"], "unknown sight 'touch' of state; accepted: state, error-model"),
     (["study", "sights.yaml"], "sights.yaml: study s, cells[0]: unknown sight 'touch' of state; accepted: state,"),
-    (["train", "--agent", "dqn"], "unknown agent 'dqn'; accepted: ppo, recurrent_ppo, dagger, sac, tqc"),
-    (["train", "--agent=dqn"], "unknown agent 'dqn'; accepted: ppo, recurrent_ppo, dagger, sac, tqc"),
+    (["train", "--agent", "dqn"], "unknown agent 'dqn'; accepted: ppo, recurrent_ppo, dagger, sac, tqc, cem"),
+    (["train", "--agent=dqn"], "unknown agent 'dqn'; accepted: ppo, recurrent_ppo, dagger, sac, tqc, cem"),
     (["train", "--randomization", "magic"], "unknown randomisation 'magic'; accepted: none, uniform"),
     (["train", "--frobnicate", "1"], "Unrecognized options: --frobnicate, 1 (see simgap train --help)"),
     (["train", "--steps", "-1"], "steps is -1; it must be from 0"),
@@ -161,7 +161,7 @@ def test_errors_read_the_same_on_every_terminal(
         main(["train", "--agent", "dqn"])
     assert stop.value.code == 2
     assert complaint() == (
-        "simgap: error: agent: unknown agent 'dqn'; accepted: ppo, recurrent_ppo, dagger, sac, tqc "
+        "simgap: error: agent: unknown agent 'dqn'; accepted: ppo, recurrent_ppo, dagger, sac, tqc, cem "
         "(see simgap train --help)"
     )
 
