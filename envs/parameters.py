@@ -68,7 +68,8 @@ def physical_parameters(model: mujoco.MjModel) -> dict[str, Parameter]:
         name = model.joint(joint).name
         dof = int(model.jnt_dofadr[joint])
         add(name, "damping", "dof_damping", dof, model.dof_damping[dof])
-        add(name, "gear", "actuator_gear", motor, model.actuator_gear[motor, 0])
+        if model.actuator_biastype[motor] == mujoco.mjtBias.mjBIAS_NONE:  # else its gear scales angles too
+            add(name, "gear", "actuator_gear", motor, model.actuator_gear[motor, 0])
     add("", "gravity", "opt.gravity", 0, -model.opt.gravity[2])
     return {parameter.name: parameter for parameter in found}
 

@@ -6,16 +6,12 @@ from pathlib import Path
 import mujoco
 import numpy as np
 
-REACH = 2.0
-"""Largest action."""
 
+def load_robot(xml: Path, joints: Sequence[str], standing: Sequence[float], scales: Sequence[float]) -> mujoco.MjModel:
+    """Compile ``xml`` so that an action ``a`` from −1 to 1 sends a joint to its angle ``standing`` + ``scale`` · ``a``.
 
-def load_robot(xml: Path, joints: Sequence[str], standing: Sequence[float], scale: float) -> mujoco.MjModel:
-    """Compile ``xml`` so that an action ``a`` sends each joint to its angle ``standing`` + ``scale`` · ``a``, rad.
-
-    The file's position actuators keep their gain, damping and largest torque. Their control ranges become ±:data:`REACH`,
-    less where a joint's limit comes before. A file without a camera ``track`` gets one that looks along y. It may be a
-    stranger's: MJCF runs no code.
+    The file's position actuators keep their gain, damping and largest torque. A file without a camera ``track`` gets
+    one that looks along y. It may be a stranger's: MJCF runs no code.
 
     Raises:
         ValueError: it cannot be compiled, or it is not one free body with position actuators on ``joints``.
@@ -31,12 +27,10 @@ def load_robot(xml: Path, joints: Sequence[str], standing: Sequence[float], scal
     fault = _fault(model, joints)
     if fault:
         raise ValueError(f"model {str(xml)!r}: {fault}")
-    angles = np.array(standing)
     kp = model.actuator_gainprm[:, 0].copy()
-    model.actuator_gainprm[:, 0] = kp * scale
-    model.actuator_biasprm[:, 0] = kp * angles
-    limits = np.where(model.jnt_limited[1:, None] > 0, model.jnt_range[1:], (-np.inf, np.inf))
-    model.actuator_ctrlrange[:] = np.clip((limits - angles[:, None]) / scale, -REACH, REACH)
+    model.actuator_gainprm[:, 0] = kp * scales
+    model.actuator_biasprm[:, 0] = kp * standing
+    model.actuator_ctrlrange[:] = (-1, 1)
     model.actuator_ctrllimited[:] = True
     return model
 
@@ -48,7 +42,9 @@ def _fault(model: mujoco.MjModel, joints: Sequence[str]) -> str:
         return "its first joint must be a free one"
     names = [joint.name for joint in found]
     if names != [*joints] or any(joint.type != mujoco.mjtJoint.mjJNT_HINGE for joint in found):
-        return f"after the free one it has the joints {', '.join(names) or 'none'}; accepted: hinges {', '.join(joints)}"
+        return (
+            f"after the free one it has the joints {', '.join(names) or 'none'}; accepted: hinges {', '.join(joints)}"
+        )
     driven = [model.joint(int(joint)).name for joint in model.actuator_trnid[:, 0]]
     if driven != names or (model.actuator_trntype != mujoco.mjtTrn.mjTRN_JOINT).any():
         return f"its {model.nu} actuators must drive one joint each, in the order of the joints: {', '.join(joints)}"
