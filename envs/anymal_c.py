@@ -5,9 +5,9 @@ and each of the five pays the base's forward speed and its height above half a m
 of 800 steps. The robot is our own model, ``assets/anymal_c.xml``, or a richer one.
 
 An action moves the target of each joint away from a standing pose. That is the field's practice (legged_gym and Isaac
-Lab for this robot, arxiv.org/abs/2109.11978: pose + 0.5 rad · action): a policy that has learned nothing stands while it
-tries. Theirs are not clipped and go beyond ±1. Ours end there, so that 1 is a radian, the reach of MUJOCO-AIDL's; for the
-hips' abduction it is 0.49 rad, the nearer one of the limits. No target is beyond a joint's limit.
+Lab for this robot, arxiv.org/abs/2109.11978: pose + 0.5 rad · action): a policy that has learned nothing stands while
+it tries. Theirs are not clipped and go beyond ±1. Ours end there, so that 1 is a radian, the reach of MUJOCO-AIDL's;
+for the hips' abduction it is 0.49 rad, the nearer one of the limits. No target is beyond a joint's limit.
 """
 
 from collections.abc import Mapping

@@ -42,9 +42,7 @@ def _fault(model: mujoco.MjModel, joints: Sequence[str]) -> str:
         return "its first joint must be a free one"
     names = [joint.name for joint in found]
     if names != [*joints] or any(joint.type != mujoco.mjtJoint.mjJNT_HINGE for joint in found):
-        return (
-            f"after the free one it has the joints {', '.join(names) or 'none'}; accepted: hinges {', '.join(joints)}"
-        )
+        return f"its other joints are {', '.join(names) or 'none'}; accepted: hinges {', '.join(joints)}"
     driven = [model.joint(int(joint)).name for joint in model.actuator_trnid[:, 0]]
     if driven != names or (model.actuator_trntype != mujoco.mjtTrn.mjTRN_JOINT).any():
         return f"its {model.nu} actuators must drive one joint each, in the order of the joints: {', '.join(joints)}"

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import gymnasium
 import mujoco
 import numpy as np
 import numpy.typing as npt
@@ -94,7 +95,7 @@ def test_an_action_is_a_target_that_no_more_than_80_newton_metres_follow() -> No
 
 def test_the_action_space_is_normalised_and_all_of_its_targets_are_within_the_joints_limits() -> None:
     space = envs.make("anymal_c").action_space
-    assert isinstance(space, envs.gymnasium.spaces.Box)
+    assert isinstance(space, gymnasium.spaces.Box)
     np.testing.assert_array_equal((space.low, space.high), (-np.ones(12), np.ones(12)))
     low, high = MODEL.jnt_range[1:].T
     assert (np.array(STANDING) - SCALES >= low).all()
@@ -123,23 +124,25 @@ def test_it_stands_for_8_seconds_without_doing_anything(domain: str) -> None:
     env = envs.make_vec("anymal_c", 4, domain, horizon=800, num_threads=1)
     z = heights(env, 799)
     assert z.min() > 0.5
-    np.testing.assert_allclose(z[-1], 0.576 if domain == "source" else 0.571, atol=0.003)
+    np.testing.assert_allclose(z[-1], 0.574 if domain == "source" else 0.569, atol=0.006)
     assert np.abs(env.states()[:, :2]).max() < 0.05
 
 
 def test_on_the_step_it_stands_15_centimetres_higher() -> None:
-    settled = {}
-    for ground, x in (("flat", 3.0), ("step", 3.0), ("step", 7.0)):
-        task = AnymalC(ground=ground)  # type: ignore[arg-type]  # a plain string here
+    def settled(task: AnymalC, x: float, up: float) -> float:
         env = envs.SingleEnv(task)
         env.reset(seed=0)
         env.data.qpos[0] += x
-        env.data.qpos[2] += 0.15
+        env.data.qpos[2] += up
         for _ in range(300):
             env.step(np.zeros(12, np.float32))
-        settled[ground, x] = env.data.qpos[2]
-    assert settled["step", 3.0] - settled["flat", 3.0] == pytest.approx(0.15, abs=2e-3)
-    assert settled["step", 7.0] == pytest.approx(settled["flat", 3.0], abs=2e-3)
+        return float(env.data.qpos[2])
+
+    flat, step = AnymalC(), AnymalC(ground="step")
+    level = settled(flat, 3.0, 0.0)
+    assert settled(step, 3.0, 0.15) == pytest.approx(level + 0.15, abs=1e-4)
+    assert settled(step, 0.5, 0.0) == pytest.approx(level, abs=1e-4)
+    assert settled(step, 6.5, 0.0) == pytest.approx(level, abs=1e-4)
 
 
 def mirrored(values: Floats, signs: tuple[int, ...]) -> Floats:
@@ -196,14 +199,14 @@ def test_the_reward_is_that_of_a_plain_loop_over_the_physics_steps(ground: Any) 
 def test_the_height_of_a_free_fall_is_exact() -> None:
     task, data = AnymalC(), mujoco.MjData(MODEL)
     data.qpos[2], data.qvel[2] = 5.0, 1.3
-    state = [{"qpos": data.qpos[None].copy(), "qvel": data.qvel[None].copy()}]
+    before = {"qpos": data.qpos[None].copy(), "qvel": data.qvel[None].copy()}
     height = 0.0
     for _ in range(5):
         data.qvel[2] -= 9.81 * 0.002
         data.qpos[2] += data.qvel[2] * 0.002
         height += data.qpos[2] - 0.5
-    state.append({"qpos": data.qpos[None].copy(), "qvel": data.qvel[None].copy()})
-    _, terms = task.reward(*state, np.zeros((1, 12)), np.zeros(1, bool), 0.01)
+    after = {"qpos": data.qpos[None].copy(), "qvel": data.qvel[None].copy()}
+    _, terms = task.reward(before, after, np.zeros((1, 12)), np.zeros(1, bool), 0.01)
     assert terms["reward_height"][0] == pytest.approx(height, abs=1e-12)
 
 
@@ -294,7 +297,6 @@ def test_what_is_randomised_by_default_is_drawn_for_each_simulation() -> None:
 
 
 def test_the_friction_of_the_ground_holds_for_the_feet() -> None:
-    """On ice it falls where it stands on the floor; the feet's own friction is not asked."""
     for friction, frictions in ((0.02, {0.02}), (0.8, {0.8}), (1.4, {1.4})):
         env = envs.make("anymal_c", domain=f"floor_friction={friction}")
         env.reset(seed=0)
@@ -383,7 +385,10 @@ ORDER = f"hinges {', '.join(JOINTS)}$"
             ('    <position name="RF_HAA" joint="RF_HAA"/>\n', ""),
             "its 11 actuators must drive one joint each, in the order of the joints: LF_HAA, .*, RH_KFE$",
         ),
-        (('name="RF_HAA" joint="RF_HAA"', 'name="RF_HAA" joint="RH_HAA"'), "its 12 actuators must drive one joint each"),
+        (
+            ('name="RF_HAA" joint="RF_HAA"', 'name="RF_HAA" joint="RH_HAA"'),
+            "its 12 actuators must drive one joint each",
+        ),
         (
             ('<position name="LH_KFE" joint="LH_KFE"/>', '<motor name="LH_KFE" joint="LH_KFE"/>'),
             r"the actuator of LH_KFE must follow a position \(<position kp=…>, gear 1, no time constant\)$",
@@ -398,18 +403,15 @@ ORDER = f"hinges {', '.join(JOINTS)}$"
         ),
     ],
 )
-def test_a_model_of_something_else_is_refused_in_one_line(
-    tmp_path: Path, edit: tuple[str, str], message: str
-) -> None:
+def test_a_model_of_something_else_is_refused_in_one_line(tmp_path: Path, edit: tuple[str, str], message: str) -> None:
     path = foreign(tmp_path, edit)
     with pytest.raises(ValueError, match=f"^model '.*robot.xml':? ?{message}") as caught:
-        envs.make_vec
         load_model(AnymalC(model=path))
     assert "\n" not in str(caught.value)
 
 
 def test_a_model_that_is_not_there_and_one_too_many_grounds_are_refused() -> None:
-    with pytest.raises(FileNotFoundError, match="figure anymal_c: no MJCF file at nowhere.xml"):
+    with pytest.raises(FileNotFoundError, match=r"^figure anymal_c: no MJCF file at nowhere\.xml$"):
         load_model(AnymalC(model="nowhere.xml"))
     with pytest.raises(ValueError, match=r"^ground is 'step', but model 'a.xml' brings its own; give one of the two$"):
         AnymalC(ground="step", model="a.xml")
