@@ -27,8 +27,8 @@ LEGS = ("LF", "RF", "LH", "RH")
 """Left and right, front and hind."""
 JOINTS = tuple(f"{leg}_{joint}" for leg in LEGS for joint in ("HAA", "HFE", "KFE"))
 """Hip abduction, hip flexion and knee flexion of each leg: the order of the joints and of the actions."""
-# Knees inwards, as legged_gym's pose, with straighter legs: its 0.4 and 0.8 rad give way to 0.52 m under kp 100, 7 cm
-# above the end of the episode; these stand at 0.58 m.
+# Knees inwards as in legged_gym's pose (0.4 and 0.8 rad), with straighter legs: that one gives way to 0.52 m under kp
+# 100, 7 cm above the end of an episode; this one stands at 0.57 m.
 STANDING = (0.0, 0.3, -0.5, 0.0, 0.3, -0.5, 0.0, -0.3, 0.5, 0.0, -0.3, 0.5)
 """Angles of the joints in the pose that actions of 0 hold, rad."""
 SCALES = (0.49, 1.0, 1.0) * 4
@@ -52,7 +52,10 @@ class AnymalC:
     ground: Literal["flat", "step"] = "flat"
     """Flat, or with a step of 15 cm, up at 1.5 m and down again at 5.5 m."""
     model: str = ""
-    """Another MJCF file of the robot, with its ground; see :func:`envs.position_targets.load_robot`."""
+    """Another MJCF file of the robot with its ground, such as MuJoCo Menagerie's ``anybotics_anymal_c/scene.xml``.
+
+    Joints and actuators must be those of :data:`JOINTS`; see :func:`envs.position_targets.load_robot`.
+    """
     xy: Literal["seen", "hidden"] = "seen"
     """Whether the observation holds the base's place, x and y."""
     forward_reward_weight: float = 1.0
