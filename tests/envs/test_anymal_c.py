@@ -367,7 +367,9 @@ def test_another_model_keeps_its_drives_and_gets_the_same_actions(tmp_path: Path
     env: Any = envs.BatchedEnv(task, 2, horizon=200, num_threads=1)
     assert heights(env, 199).min() > 0.5
     np.testing.assert_array_equal(env.action_space.high, np.ones(12))
-    frame = Renderer(env.model, "track", 64).frame(env.model, env.batch.get_data(0))
+    renderer = Renderer(env.model, "track", 64)
+    frame = renderer.frame(env.model, env.batch.get_data(0))
+    renderer.close()
     assert ((frame[..., 0] > 90) & (frame[..., 1] < 0.5 * frame[..., 0])).mean() > 0.02
 
 
