@@ -72,7 +72,11 @@ class AnymalC:
     domains: Mapping[str, str] = field(default_factory=lambda: DOMAINS, init=False)
     # The base carries the gap between source and target: drawing it must be declared.
     randomized: tuple[str, ...] = field(
-        default=(*(f"{leg}_{link}_mass" for leg in LEGS for link in ("HIP", "THIGH", "SHANK")), "floor_friction"),
+        default=(
+            *(f"{leg}_{link}_mass" for leg in LEGS for link in ("HIP", "THIGH", "SHANK")),
+            *(f"{joint}_stiffness" for joint in JOINTS),
+            "floor_friction",
+        ),
         init=False,
     )
 

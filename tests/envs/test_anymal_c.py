@@ -286,9 +286,8 @@ def test_what_is_randomised_by_default_is_drawn_for_each_simulation() -> None:
     draws = [Draw(name, "*", Uniform(0.7, 1.3)) for name in AnymalC().randomized]
     env: Any = envs.make_vec("anymal_c", 3, "target", num_threads=1, randomizer=FixedRandomizer(draws, seed=0))
     env.reset()
-    assert set(env.parameters) == {*(f"{leg}_{link}_mass" for leg in LEGS for link in PARTS if link != "base")} | {
-        "floor_friction"
-    }
+    masses = {f"{leg}_{link}_mass" for leg in LEGS for link in ("HIP", "THIGH", "SHANK")}
+    assert set(env.parameters) == masses | {f"{joint}_stiffness" for joint in JOINTS} | {"floor_friction"}
     for i in range(3):
         model = env.batch.get_model(i)
         assert model.geom("floor").friction[0] == env.parameters["floor_friction"][i]
@@ -305,10 +304,42 @@ def test_the_friction_of_the_ground_holds_for_the_feet() -> None:
         assert {env.data.contact[i].friction[0] for i in range(env.data.ncon)} == frictions
 
 
-def test_position_targets_have_no_gear_to_draw() -> None:
+def test_its_drives_have_a_stiffness_and_a_strength_but_no_gear() -> None:
     parameters = envs.physical_parameters(MODEL)
     assert not [name for name in parameters if name.endswith("_gear")]
-    assert parameters["LF_KFE_damping"].nominal == 1.0
+    for joint in JOINTS:
+        nominal = {name: parameters[f"{joint}_{name}"].nominal for name in ("stiffness", "strength", "damping")}
+        assert nominal == {"stiffness": KP, "strength": TORQUE, "damping": 1.0}
+    with pytest.raises(ValueError, match=r"LF_KFE_strength = 0 is not physical: it must be finite and above 0$"):
+        envs.domain_model(AnymalC(), "LF_KFE_strength=0")
+
+
+def test_softer_and_weaker_drives_follow_the_same_targets() -> None:
+    domain = "LF_KFE_stiffness*0.5, RH_HAA_strength=12, RF_HFE_stiffness+30, RF_HFE_strength*0.25"
+    stiffness, strength = np.full(12, KP), np.full(12, TORQUE)
+    stiffness[[2, 4]], strength[[9, 4]] = (50.0, 130.0), (12.0, 20.0)
+    model = envs.domain_model(AnymalC(), domain)
+    rng, data = np.random.default_rng(0), mujoco.MjData(model)
+    for action in random_actions(20, 1)[:, 0]:
+        data.qpos[7:] = rng.uniform(-0.5, 0.5, 12)
+        data.ctrl[:] = action
+        mujoco.mj_forward(model, data)
+        target = np.array(STANDING) + np.array(SCALES) * np.clip(action, -1, 1)
+        torque = np.clip(stiffness * (target - data.qpos[7:]), -strength, strength)
+        np.testing.assert_allclose(data.actuator_force, torque, atol=1e-5)
+
+
+def test_drives_drawn_at_run_time_equal_those_of_a_domain() -> None:
+    draws = [Draw("LF_KFE_stiffness", "*", Uniform(0.5, 0.5)), Draw("RH_HAA_strength", "=", Uniform(12, 12))]
+    drawn: Any = envs.make_vec("anymal_c", 2, num_threads=1, randomizer=FixedRandomizer(draws, seed=0))
+    shifted: Any = envs.make_vec("anymal_c", 2, "LF_KFE_stiffness*0.5, RH_HAA_strength=12", num_threads=1)
+    nominal: Any = envs.make_vec("anymal_c", 2, num_threads=1)
+    np.testing.assert_array_equal(drawn.reset(), shifted.reset())
+    nominal.reset()
+    for actions in random_actions(30, 2):
+        observations = drawn.step(actions)[0]
+        np.testing.assert_array_equal(observations, shifted.step(actions)[0])
+        assert (observations != nominal.step(actions)[0]).any()
 
 
 def test_ppo_starts_and_its_returns_are_finite() -> None:
