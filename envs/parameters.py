@@ -144,7 +144,7 @@ def write_parameters(
             case "damping":
                 fields["dof_damping"][rows, parameter.index] = value
             case "stiffness":
-                # All of gain · control + bias₀ + bias₁ · position + bias₂ · velocity but the damping is proportional to it.
+                # Of gain · control + bias₀ + bias₁ · position + bias₂ · velocity, only the damping (bias₂) stays.
                 factor = (value / parameter.nominal)[:, None]
                 row = parameter.index
                 fields["actuator_gainprm"][rows, row, :1] = model.actuator_gainprm[row, :1] * factor
