@@ -13,6 +13,7 @@ if sys.platform == "linux":
 
 import gymnasium
 
+from envs.anymal_c import AnymalC
 from envs.batched import BatchedEnv, Randomizer
 from envs.domains import Domain, domain_model, parse_domain
 from envs.hopper import Hopper
@@ -35,7 +36,7 @@ __all__ = [
     "task_of",
 ]
 
-FIGURES: dict[str, type[Task]] = {"hopper": Hopper}
+FIGURES: dict[str, type[Task]] = {"hopper": Hopper, "anymal_c": AnymalC}
 
 
 def task_of(figure: str) -> Task:

@@ -87,6 +87,9 @@ def domain_model(task: Task, domain: Domain | str, mass_only: bool = False) -> m
         "geom_friction": model.geom_friction[None],
         "dof_damping": model.dof_damping[None],
         "actuator_gear": model.actuator_gear[None],
+        "actuator_gainprm": model.actuator_gainprm[None],
+        "actuator_biasprm": model.actuator_biasprm[None],
+        "actuator_forcerange": model.actuator_forcerange[None],
         "opt.gravity": model.opt.gravity[None],
     }
     write_parameters(load_model(task), parameters, values, fields, np.zeros(1, np.intp), mass_only)

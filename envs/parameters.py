@@ -9,6 +9,8 @@ inertia     factor on the inertia that the body's mass and shape imply (nominal 
 friction    sliding friction coefficient of a geom (MuJoCo takes the larger one of a contact's two geoms)
 damping     N·m·s/rad (or N·s/m) of a joint
 gear        N·m (or N) of a motor at full control
+stiffness   N·m/rad (or N/m) of an actuator that follows a position: its gain kp
+strength    N·m (or N) that such an actuator is limited to
 gravity     m/s², downwards
 ========== ==========================================================================================
 """
@@ -24,7 +26,7 @@ import numpy.typing as npt
 
 from envs.task import Array
 
-POSITIVE = ("mass", "inertia", "gear")
+POSITIVE = ("mass", "inertia", "gear", "stiffness", "strength")
 """Quantities that must be above zero; the others must not be negative."""
 
 
@@ -68,7 +70,12 @@ def physical_parameters(model: mujoco.MjModel) -> dict[str, Parameter]:
         name = model.joint(joint).name
         dof = int(model.jnt_dofadr[joint])
         add(name, "damping", "dof_damping", dof, model.dof_damping[dof])
-        add(name, "gear", "actuator_gear", motor, model.actuator_gear[motor, 0])
+        if model.actuator_biastype[motor] == mujoco.mjtBias.mjBIAS_NONE:
+            add(name, "gear", "actuator_gear", motor, model.actuator_gear[motor, 0])
+            continue
+        add(name, "stiffness", "actuator_biasprm", motor, -model.actuator_biasprm[motor, 1])
+        if model.actuator_forcelimited[motor]:
+            add(name, "strength", "actuator_forcerange", motor, model.actuator_forcerange[motor, 1])
     add("", "gravity", "opt.gravity", 0, -model.opt.gravity[2])
     return {parameter.name: parameter for parameter in found}
 
@@ -101,6 +108,8 @@ FIELDS = {
     "friction": ("geom_friction",),
     "damping": ("dof_damping",),
     "gear": ("actuator_gear",),
+    "stiffness": ("actuator_gainprm", "actuator_biasprm"),
+    "strength": ("actuator_forcerange",),
     "gravity": ("opt.gravity",),
 }
 """Model fields that a quantity touches."""
@@ -134,6 +143,14 @@ def write_parameters(
                 fields[parameter.field][rows, parameter.index, 0] = value
             case "damping":
                 fields["dof_damping"][rows, parameter.index] = value
+            case "stiffness":
+                # Of gain · control + bias₀ + bias₁ · position + bias₂ · velocity, only the damping (bias₂) stays.
+                factor = (value / parameter.nominal)[:, None]
+                row = parameter.index
+                fields["actuator_gainprm"][rows, row, :1] = model.actuator_gainprm[row, :1] * factor
+                fields["actuator_biasprm"][rows, row, :2] = model.actuator_biasprm[row, :2] * factor
+            case "strength":
+                fields["actuator_forcerange"][rows, parameter.index] = np.stack((-value, value), axis=1)
             case "gravity":
                 fields["opt.gravity"][rows, 2] = -value
     for body in bodies:

@@ -7,7 +7,7 @@ disagree.
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import gymnasium
 import mujoco
@@ -84,6 +84,15 @@ class Task(Protocol):
         ...
 
 
+@runtime_checkable
+class Loader(Protocol):
+    """A task that has more to do to its model than to compile the MJCF file."""
+
+    def load(self) -> mujoco.MjModel:
+        """The model that it acts on."""
+        ...
+
+
 def load_model(task: Task) -> mujoco.MjModel:
     """Compile the task's MJCF.
 
@@ -92,6 +101,8 @@ def load_model(task: Task) -> mujoco.MjModel:
     """
     if not task.xml.is_file():
         raise FileNotFoundError(f"figure {task.name}: no MJCF file at {task.xml}")
+    if isinstance(task, Loader):
+        return task.load()
     return mujoco.MjModel.from_xml_path(str(task.xml))
 
 

@@ -202,7 +202,7 @@ def test_impossible_counts_are_refused(options: dict[str, int], message: str) ->
 
 
 def test_an_unknown_figure_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"^unknown figure 'hoper'; accepted: hopper$"):
+    with pytest.raises(ValueError, match=r"^unknown figure 'hoper'; accepted: hopper, anymal_c$"):
         envs.make_vec("hoper", 1)
 
 
