@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import pydantic
 import yaml
@@ -212,8 +212,9 @@ def parse_config(kind: type[Config], data: Any, source: str) -> Config:
             message = "unknown key"
             parent: Any = kind
             for part in first["loc"][:-1]:
-                parent = getattr(parent, "__dataclass_fields__", {}).get(part)
-                parent = getattr(parent, "type", None)
+                inner = get_args(parent)  # of a mapping or a list of dataclasses
+                parent = inner[-1] if inner else getattr(parent, "__dataclass_fields__", {}).get(part)
+                parent = getattr(parent, "type", parent)
             fields = getattr(parent, "__dataclass_fields__", {})
             message += f" (accepted: {', '.join(fields)})" if fields else ""
         elif first["type"] != "value_error":
@@ -243,7 +244,7 @@ def to_yaml(config: Any) -> str:
 
 def differences(there: Any, wanted: Any) -> str:
     """How two configurations of one kind differ, as ``key = 3, not 4 and 2 more``; empty if they do not."""
-    old, new = _flat(to_plain(there)), _flat(to_plain(wanted))
+    old, new = flat(to_plain(there)), flat(to_plain(wanted))
     differing = [key for key in {**old, **new} if old.get(key) != new.get(key)]
     if not differing:
         return ""
@@ -251,11 +252,11 @@ def differences(there: Any, wanted: Any) -> str:
     return f"{differing[0]} = {old.get(differing[0])!r}, not {new.get(differing[0])!r}{more}"
 
 
-def _flat(data: Any, prefix: str = "") -> dict[str, Any]:
+def flat(data: Any, prefix: str = "") -> dict[str, Any]:
     """Nested mappings as one mapping of dotted keys."""
     if not isinstance(data, dict) or not data:
         return {prefix: data}
-    flat: dict[str, Any] = {}
+    result: dict[str, Any] = {}
     for key, value in data.items():
-        flat.update(_flat(value, f"{prefix}.{key}" if prefix else str(key)))
-    return flat
+        result.update(flat(value, f"{prefix}.{key}" if prefix else str(key)))
+    return result

@@ -21,6 +21,11 @@ from experiments.tables import EPISODES
 
 Row = dict[str, Any]
 
+WINDOW = 0.5
+"""Length of the pieces in which an episode is asked whether the figure gets ahead, s."""
+GETS_AHEAD = 0.1
+"""Mean forward speed from which on it does, m/s. Swaying on the spot stays below it, every gait above."""
+
 
 @dataclass(frozen=True)
 class Policy:
@@ -115,26 +120,41 @@ def missing_domains(run: Run, domains: Sequence[str], episodes: int, sight: str 
 
 
 def play_once(policy: Policy) -> list[Row]:
-    """One episode in each simulation: ``episode, return, length, terminated, diverged``."""
-    count = policy.env.num_envs
+    """One episode in each simulation: ``episode, return, length, terminated, diverged, moving``.
+
+    ``moving`` is the share of an episode's whole pieces of ``WINDOW`` seconds in which the figure's first coordinate
+    grew by ``GETS_AHEAD`` metres a second or more; 0 where the episode is shorter than one piece.
+    """
+    count, simulation = policy.env.num_envs, policy.simulation
     observations: Any = policy.env.reset()
     running = np.ones(count, bool)
     starts = np.ones(count, bool)
     memory: Any = None
     rows: dict[int, Row] = {}
+    piece = max(1, round(WINDOW / simulation.dt))
+    places, ahead, step = simulation.states()[:, 0], np.zeros(count, np.int64), 0
     while running.any():
         actions, memory = policy.agent.predict(observations, memory, episode_start=starts, deterministic=True)
         observations, _, dones, infos = policy.env.step(actions)
         starts = dones
+        step += 1
+        if step % piece == 0:
+            reached = simulation.states()[:, 0]
+            if simulation.ended is not None:  # where an episode ended, the next has begun
+                reached[simulation.ended.ids] = simulation.ended.qpos[:, 0]
+            ahead += reached - places >= GETS_AHEAD * piece * simulation.dt
+            places = reached
         for i in np.flatnonzero(dones & running):
             info = infos[i]
+            pieces = info["episode"]["l"] // piece
             rows[int(i)] = {
                 "episode": int(i),
                 "return": info["episode"]["r"],
                 "length": info["episode"]["l"],
                 "terminated": not info["TimeLimit.truncated"],
                 "diverged": info["diverged"],
+                "moving": float(ahead[i] / pieces) if pieces else 0.0,
             }
         running &= ~dones
-        policy.simulation.watched[:] = running
+        simulation.watched[:] = running
     return [rows[i] for i in range(count)]

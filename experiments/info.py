@@ -10,30 +10,84 @@ from rich.table import Table
 
 from experiments import report_tables
 from experiments.checkpoints import list_checkpoints
-from experiments.config import to_yaml
+from experiments.config import flat, to_plain, to_yaml
+from experiments.executors import LOG
 from experiments.files import read_json, read_yaml
 from experiments.metrics import read_curve
 from experiments.reward_report import prediction_rows, ranking_rows
 from experiments.run import Run
 from experiments.statistics import gaps, read_episodes, summarize
+from experiments.teacher import teacher_directory
+
+SHOWN = ("study", "seed", "horizon")
+"""Keys of the configuration that the table shows in any case."""
 
 
 def print_runs(runs: Sequence[Run]) -> None:
-    """Everything about one run, or a table of several."""
+    """Everything about one run, or a table of several with the keys in which their configurations differ."""
     console = Console()
     if len(runs) == 1:
         console.print(to_yaml(runs[0].config), highlight=False, markup=False)
-    table = _table(["run", "state", "steps", "wall clock", "steps/s", "training return", "horizon"])
+    keys = differing_keys(runs)
+    table = _table(["run", "state", "steps", "wall clock", "steps/s", "training return", "horizon", *keys])
     for run in runs:
-        table.add_row(f"{run.config.study}/{run.name}", *_progress(run), f"{run.config.training_horizon} steps")
+        values = flat(to_plain(run.config))
+        name = f"{run.config.study}/{run.name}"
+        differing = [str(values.get(key, "-")) for key in keys]
+        table.add_row(name, *_progress(run), f"{run.config.training_horizon} steps", *differing)
     console.print(table)
     if len(runs) == 1:
-        for start in runs[0].starts()[-1:]:
-            for key, value in start.items():
-                console.print(f"{key}: {value}", highlight=False, markup=False)
+        for key, value in (*_on_disk(runs[0]), *_provenance(runs[0])):
+            console.print(f"{key}: {value}", highlight=False, markup=False)
     judged = [run for run in runs if run.episodes.exists()]
     if judged:
         print_returns(judged)
+
+
+def differing_keys(runs: Sequence[Run]) -> list[str]:
+    """Dotted keys of the configuration that are not the same in all ``runs``, beyond what the table says anyway."""
+    configs = [flat(to_plain(run.config)) for run in runs]
+    keys = dict.fromkeys(key for config in configs for key in config)
+    return [key for key in keys if key not in SHOWN and any(c.get(key) != configs[0].get(key) for c in configs)]
+
+
+def _on_disk(run: Run) -> list[tuple[str, str]]:
+    """The run's directory, its checkpoints, and the runs and estimators that it needs."""
+    files = [path for path in run.directory.rglob("*") if path.is_file()]
+    size = sum(path.stat().st_size for path in files) / 1e6
+    steps = [f"{int(path.name):,}" for path in list_checkpoints(run.checkpoints)]
+    lines = [
+        ("directory", f"{run.directory} ({size:.1f} MB in {len(files)} files)"),
+        ("checkpoints", f"{' and '.join(steps)} steps" if steps else "none"),
+    ]
+    if teacher := teacher_directory(run):
+        there = (teacher / "done.json").exists()
+        lines.append(("teacher", f"{teacher}{'' if there else ' (not trained to its end)'}"))
+    if run.config.pipeline == "pose":
+        lines.append(("estimator", _estimator(run)))
+    if (log := run.directory / LOG).exists():
+        lines.append(("log", str(log)))
+    return lines
+
+
+def _estimator(run: Run) -> str:
+    try:
+        return str(run.config.pose.directory(run.config.figure))
+    except ValueError as error:  # it need not be on every machine that the run is looked at on
+        return str(error)
+
+
+def _provenance(run: Run) -> list[tuple[str, str]]:
+    """With what, where and how often the run was started; of all starts the last."""
+    starts = run.starts()
+    if not starts:
+        return []
+    versions = starts[-1].get("versions")
+    facts = {key: value for key, value in starts[-1].items() if key != "versions"}
+    lines = [("starts", str(len(starts))), *((key, str(value)) for key, value in facts.items())]
+    if isinstance(versions, dict):
+        lines.append(("versions", ", ".join(f"{name} {version}" for name, version in versions.items())))
+    return lines
 
 
 def _progress(run: Run) -> list[str]:

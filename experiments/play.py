@@ -1,19 +1,15 @@
-"""Watching a policy: a live window where there is a display, a video file otherwise."""
+"""Episodes of a policy to look at, and videos of them; the live window is in :mod:`experiments.window`."""
 
-import os
-import sys
-import time
-import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import cv2
 import imageio_ffmpeg
-import mujoco
 import numpy as np
 import numpy.typing as npt
 
+from envs.task import Array, State, Task
 from experiments.evaluate import Policy, load_trained
 from experiments.files import write_with
 from experiments.overlays import Painter
@@ -25,44 +21,129 @@ Watch = Callable[[int, float], bool]
 """Called before each step with the steps and the return so far; False ends the episode."""
 
 
-def record_video(run: Run, domain: str, path: Path, seed: int = 0, sight: str = "") -> Path:
-    """Write one episode of the run's policy in ``domain`` as an MP4 in real time, with its numbers drawn on it.
+class Unending:
+    """A task whose episodes go on after a fall. The reward counts to the step of the fall, then no more."""
 
-    With a ``sight`` other than its pipeline's own, the policy sees the domain through that.
+    def __init__(self, task: Task) -> None:
+        self.task = task
+        self.fallen = False
+        self._failed: npt.NDArray[np.bool_] = np.zeros(0, bool)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.task, name)
+
+    def reset(self, rng: np.random.Generator, qpos0: Array) -> tuple[Array, Array]:
+        """A start of the task's, on its feet."""
+        self.fallen = False
+        return self.task.reset(rng, qpos0)
+
+    def terminated(self, state: State) -> npt.NDArray[np.bool_]:
+        """Never."""
+        self._failed = self.task.terminated(state)
+        return np.zeros_like(self._failed)
+
+    def reward(
+        self,
+        before: State,
+        after: State,
+        action: npt.NDArray[np.floating[Any]],
+        terminated: npt.NDArray[np.bool_],
+        dt: float,
+    ) -> tuple[Array, dict[str, Array]]:
+        """The task's reward, and 0 after the step of the fall; for a single simulation."""
+        rewards, terms = self.task.reward(before, after, action, self._failed, dt)
+        counted, self.fallen = not self.fallen, self.fallen or bool(self._failed[0])
+        return (rewards if counted else np.zeros_like(rewards)), terms
+
+
+def load_player(run: Run, domain: str, sight: str, keep_going: bool) -> Policy:
+    """The run's policy in one simulation; nothing of how it was trained, such as ``num_envs``, changes what it does.
 
     Raises:
-        ValueError: an unknown domain or sight, no checkpoint, or a suffix other than .mp4.
+        ValueError: an unknown domain or sight, or no checkpoint.
+    """
+    policy = load_trained(run, domain, num_envs=1, num_threads=1, sight=sight)
+    if keep_going:
+        policy.simulation.task = cast(Task, Unending(policy.simulation.task))
+    return policy
+
+
+def check_episodes(seed: int, loops: int, lowest: int) -> None:
+    """Raise ``ValueError`` unless these episodes can be played."""
+    if seed < 0:
+        raise ValueError(f"seed is {seed}; it must be 0 or more")
+    if loops < lowest:
+        accepted = "0 (for ever) or more" if lowest == 0 else "1 or more: a video ends"
+        raise ValueError(f"loops is {loops}; it must be {accepted}")
+
+
+def play_episode(policy: Policy, seed: int, watch: Watch) -> float:
+    """Play the episode that starts from ``seed``, calling ``watch`` before each step; returns its return."""
+    policy.env.seed(seed)
+    observations: Any = policy.env.reset()
+    memory: Any = None
+    starts, total, step = np.ones(1, bool), 0.0, 0
+    while watch(step, total):
+        actions, memory = policy.agent.predict(observations, memory, episode_start=starts, deterministic=True)
+        observations, rewards, starts, _ = policy.env.step(actions)
+        total += float(rewards[0])
+        step += 1
+        if starts[0]:
+            break
+    return total
+
+
+def record_video(
+    run: Run, domain: str, path: Path, seed: int = 0, sight: str = "", loops: int = 1, keep_going: bool = False
+) -> Path:
+    """Write episodes of the run's policy in ``domain`` as an MP4 in real time, with their numbers drawn on it.
+
+    The first of ``loops`` episodes starts from ``seed``, the second from ``seed + 1``. With ``keep_going`` they go on
+    after a fall. With a ``sight`` other than its pipeline's own, the policy sees the domain through that.
+
+    Raises:
+        ValueError: an unknown domain or sight, no checkpoint, an impossible number, or a suffix other than .mp4.
         RuntimeError: no OpenGL context.
     """
     if path.suffix != ".mp4":
         raise ValueError(f"{path}: accepted: a file name that ends in .mp4")
-    policy = _one(run, domain, seed, sight)
+    check_episodes(seed, loops, lowest=1)
+    policy = load_player(run, domain, sight, keep_going)
     simulation = policy.simulation
     painter = Painter(policy)
     stride = max(1, round(1 / (simulation.dt * FRAMES_PER_SECOND)))
     frames: list[npt.NDArray[np.uint8]] = []
     through = sight or run.config.sees.sights[0]
+    for episode in range(loops):
+        counted = f"episode {episode + 1} of {loops}, " if loops > 1 else ""
 
-    def watch(step: int, total: float) -> bool:
-        if step % stride == 0:
-            lines = (
-                f"{run.config.figure}, trained in {run.config.domain} ({run.config.randomization.label})",
-                f"acting in {domain}, seen through {through}",
-                f"step {step:4d} of {run.config.horizon}   return {total:5.0f}",
-            )
-            frames.append(_caption(painter.frame(), lines))
-        return True
+        def watch(step: int, total: float, counted: str = counted) -> bool:
+            if step % stride == 0:
+                fallen = "   fallen" if isinstance(simulation.task, Unending) and simulation.task.fallen else ""
+                lines = (
+                    f"{run.config.figure}, trained in {run.config.domain} ({run.config.randomization.label})",
+                    f"acting in {domain}, seen through {through}",
+                    f"{counted}step {step:4d} of {run.config.horizon}   return {total:5.0f}{fallen}",
+                )
+                frames.append(_caption(painter.frame(), lines))
+            return True
 
-    _roll(policy, watch)
+        play_episode(policy, seed + episode, watch)
     painter.close()
     policy.env.close()
+    _write(path, frames, 1 / (simulation.dt * stride))
+    return path
+
+
+def _write(path: Path, frames: list[npt.NDArray[np.uint8]], rate: float) -> None:
+    """Encode ``frames`` at ``rate`` frames a second."""
     height, width = frames[0].shape[:2]
 
     def write(temporary: Path) -> None:
         writer = imageio_ffmpeg.write_frames(
             str(temporary),
             (width, height),
-            fps=1 / (simulation.dt * stride),
+            fps=rate,
             codec="libx264",
             output_params=["-crf", "28", "-preset", "slow", "-movflags", "+faststart"],
         )
@@ -79,78 +160,6 @@ def record_video(run: Run, domain: str, path: Path, seed: int = 0, sight: str = 
             raise OSError(f"{path}: cannot be written ({written} of {len(frames)} frames); is the disk full?")
 
     write_with(path, write)
-    return path
-
-
-def _one(run: Run, domain: str, seed: int, sight: str) -> Policy:
-    if seed < 0:
-        raise ValueError(f"seed is {seed}; it must be 0 or more")
-    policy = load_trained(run, domain, num_envs=1, num_threads=1, sight=sight)
-    policy.env.seed(seed)
-    return policy
-
-
-def has_display() -> bool:
-    """Whether a window can be opened."""
-    if sys.platform in ("darwin", "win32"):
-        return True
-    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
-
-
-def play_live(run: Run, domain: str, seed: int = 0, sight: str = "") -> float:
-    """Show one episode in MuJoCo's interactive viewer in real time; returns the return reached.
-
-    Raises:
-        RuntimeError: there is no display.
-    """
-    if not has_display():
-        raise RuntimeError("no display: neither DISPLAY nor WAYLAND_DISPLAY is set; use --video FILE.mp4")
-    _open_display()
-    from mujoco import viewer
-
-    policy = _one(run, domain, seed, sight)
-    simulation = policy.simulation
-    model, data = simulation.batch.get_model(0), simulation.batch.get_data(0)
-    with viewer.launch_passive(model, data, show_left_ui=False, show_right_ui=False) as window:
-        window.cam.type = mujoco.mjtCamera.mjCAMERA_FIXED
-        window.cam.fixedcamid = 0  # each figure's first camera follows it
-        started = time.monotonic()
-
-        def watch(step: int, total: float) -> bool:
-            simulation.batch.get_data(0, data)
-            mujoco.mj_forward(model, data)  # the batch keeps states, not the poses that are drawn
-            window.sync()
-            time.sleep(max(0.0, started + step * simulation.dt - time.monotonic()))
-            return bool(window.is_running())
-
-        return _roll(policy, watch)
-
-
-def _open_display() -> None:
-    """Raise ``RuntimeError`` where no window can be opened; MuJoCo's viewer would end the whole process."""
-    import glfw  # needs the display's libraries, which few machines that train have
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # says again what the error below says
-        opened = glfw.init()
-    if not opened:
-        name = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
-        raise RuntimeError(f"no display: {name} cannot be opened; use --video FILE.mp4")
-
-
-def _roll(policy: Policy, watch: Watch) -> float:
-    """Play one episode, calling ``watch(step, return so far)`` before each step until it says no."""
-    observations: Any = policy.env.reset()
-    memory: Any = None
-    starts, total, step = np.ones(1, bool), 0.0, 0
-    while watch(step, total):
-        actions, memory = policy.agent.predict(observations, memory, episode_start=starts, deterministic=True)
-        observations, rewards, starts, _ = policy.env.step(actions)
-        total += float(rewards[0])
-        step += 1
-        if starts[0]:
-            break
-    return total
 
 
 def _caption(frame: npt.NDArray[np.uint8], lines: tuple[str, ...]) -> npt.NDArray[np.uint8]:

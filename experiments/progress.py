@@ -171,6 +171,31 @@ def _return_note(run: Run) -> str:
     return f"return {rows[-1]['rollout/ep_rew_mean']:.0f} ({run.config.training_horizon} steps)" if rows else "starting"
 
 
+class SearchProgress(_Display):
+    """The progress of a search."""
+
+    def __init__(self, name: str, total: int, score: str) -> None:
+        super().__init__()
+        self.name, self.total, self.score = name, total, score
+        self._started, self._before = time.monotonic(), -1
+        self._task: TaskID | None = None
+
+    def update(self, ended: int, best: float, running: Sequence[Run]) -> None:
+        """Show how many trials have ended, the best score (NaN before there is one), and the runs in progress here."""
+        note = f"{ended}/{self.total} trials  best {self.score} {best:.0f}"
+        if self._before < 0:
+            self._before = ended
+        if self._bar:
+            if self._task is None:
+                self._task = self._bar.add_task(f"search {self.name}", total=self.total, note="")
+            self._bar.update(self._task, completed=ended, note=note)
+        else:
+            elapsed, done = time.monotonic() - self._started, ended - self._before
+            left = _clock((self.total - ended) * elapsed / done) if done > 0 else "?"
+            trials = ", ".join(f"{run.config.study} {_return_note(run)}" for run in running)
+            self._line(f"search {self.name}: {note}  {left} left  [{trials or 'waiting for other processes'}]")
+
+
 class SynthProgress(_Display):
     """The progress of a dataset."""
 

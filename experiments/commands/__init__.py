@@ -6,13 +6,15 @@ from experiments.commands.datasets import fit_pose, preview, synth
 from experiments.commands.rewards import fit_reward
 from experiments.commands.runs import evaluate, export, info, play, train
 from experiments.commands.speed import bench
-from experiments.commands.studies import report, study
+from experiments.commands.studies import gallery, report, search, study
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "train": train,
     "evaluate": evaluate,
     "study": study,
+    "search": search,
     "report": report,
+    "gallery": gallery,
     "play": play,
     "info": info,
     "export": export,

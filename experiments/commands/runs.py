@@ -69,26 +69,36 @@ def evaluate(
 
 
 def play(
-    run: tyro.conf.Positional[Path], domain: str = "", video: Path | None = None, seed: int = 0, sight: str = ""
+    run: tyro.conf.Positional[Path],
+    domain: str = "",
+    video: Path | None = None,
+    seed: int = 0,
+    loops: int = 1,
+    keep_going: bool = False,
+    sight: str = "",
 ) -> None:
-    """Watch one episode: in a window where there is a display, as an MP4 otherwise.
+    """Watch a policy: in a window where there is a display, as an MP4 otherwise.
 
     Args:
         run: Run directory.
         domain: Domain to act in; empty for the one it was trained in.
         video: MP4 file to write instead of opening a window.
-        seed: Seed of the start.
+        seed: Seed of the first episode's start; each further episode takes the next.
+        loops: Episodes, 0 for ever (in a window).
+        keep_going: Episodes go on after a fall, to their last step; the return counts to the fall.
         sight: What the policy sees it through; empty for its pipeline's own. See simgap evaluate.
     """
-    from experiments.play import has_display, play_live, record_video
+    from experiments.play import record_video
+    from experiments.window import has_display, play_live
 
     opened = open_run(run)
     where = domain or opened.config.domain
     if video is None and has_display():
-        total = play_live(opened, where, seed, sight)
-        print(f"return {total:.0f} ({opened.config.horizon} steps)")
+        for number, total in enumerate(play_live(opened, where, seed, sight, loops, keep_going)):
+            print(f"seed {seed + number}: return {total:.0f} ({opened.config.horizon} steps)")
     else:
-        print(record_video(opened, where, video or run / f"{where.replace(' ', '')}.mp4", seed, sight))
+        file = video or run / f"{where.replace(' ', '')}.mp4"
+        print(record_video(opened, where, file, seed, sight, loops, keep_going))
 
 
 def info(runs: tyro.conf.Positional[list[Path]]) -> None:

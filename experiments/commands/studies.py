@@ -1,5 +1,6 @@
-"""Commands on studies: study, report."""
+"""Commands on studies and searches: study, search, report, gallery."""
 
+import sys
 from pathlib import Path
 
 import tyro
@@ -37,12 +38,57 @@ def study(
         raise RuntimeError("; ".join(failures))
 
 
-def report(directory: tyro.conf.Positional[Path]) -> None:
-    """Write a study's tables, pictures and report anew from its episodes; trains nothing.
+def search(
+    space: tyro.conf.Positional[str],
+    trials: int = 0,
+    storage: str = "",
+    runs: Path = RUNS,
+    results: Path = RESULTS,
+    workers: int = 0,
+) -> None:
+    """Search for good settings with Optuna; the same command again continues, and started twice it shares the trials.
 
     Args:
-        directory: The study's directory, e.g. results/demo.
+        space: A search that ships with simgap, or a YAML file.
+        trials: Trials in all, 0 for as many as the file says; a larger number than before adds some.
+        storage: URL of the database that processes and machines share, e.g. postgresql://USER@HOST/NAME; empty for
+            study.db in the search's directory of runs.
+        runs: Directory of all runs.
+        results: Directory that the search's report goes to.
+        workers: Trials at a time in this process, 0 for one a core.
     """
+    from experiments.search import search as search_for
+    from experiments.search_space import read_space
+
+    report, failures = search_for(read_space(space), trials, storage, runs, results, workers)
+    print(f"report: {report}")
+    if failures:
+        print(f"note: {len(failures)} of the trials failed, the first: {failures[0]}", file=sys.stderr)
+
+
+def report(directory: tyro.conf.Positional[Path]) -> None:
+    """Write the tables, pictures and report of a study or a search anew from its files; trains nothing.
+
+    Args:
+        directory: Its directory, e.g. results/demo.
+    """
+    if (directory / "space.yaml").is_file():
+        from experiments.search_report import write_search_report
+
+        print(f"report: {write_search_report(directory)}")
+        return
     from experiments.report import write_report
 
     print(f"report: {write_report(directory)}")
+
+
+def gallery(results: tyro.conf.Positional[Path] = RESULTS, page: Path | None = None) -> None:
+    """Write one page with the videos of all studies.
+
+    Args:
+        results: Directory of the studies.
+        page: HTML file to write; empty for gallery.html among the studies.
+    """
+    from experiments.gallery import write_gallery
+
+    print(f"gallery: {write_gallery(results, page or results / 'gallery.html')}")

@@ -2,13 +2,14 @@ import json
 import re
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
 
 from experiments.config import RunConfig
-from experiments.info import print_runs
+from experiments.info import differing_keys, print_runs
 from experiments.run import Run, create_run
 from experiments.statistics import read_episodes
 
@@ -37,7 +38,7 @@ def test_everything_about_one_run(own_run: Run, capsys: pytest.CaptureFixture[st
     assert config["agent"]["hyperparameters"]["n_steps"] == 16
     assert config["horizon"] == 50
     recent = own_run.rows()[-1]["rollout/ep_rew_mean"]
-    (row,) = lines_with(out, "seed-000")
+    row, *_ = lines_with(out, "seed-000")
     assert row == [
         "tiny/hopper-source-state-none-ppo/seed-000",
         "done",
@@ -81,6 +82,58 @@ def test_a_run_that_never_started_has_no_provenance(
     out = capsys.readouterr().out
     assert "0 of 512" in out
     assert "python:" not in out
+
+
+def test_where_one_run_is_and_what_it_keeps(own_run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    (own_run.directory / "log.txt").write_text("trained\n")
+    (own_run.directory / "large").write_bytes(bytes(3_000_000))
+    print_runs([own_run])
+    out = capsys.readouterr().out
+    files = [path for path in own_run.directory.rglob("*") if path.is_file()]
+    size = sum(path.stat().st_size for path in files) / 1e6
+    assert 3 < size < 10
+    assert f"directory: {own_run.directory} ({size:.1f} MB in {len(files)} files)" in out
+    assert "checkpoints: 384 and 512 steps" in out
+    assert f"log: {own_run.directory / 'log.txt'}" in out
+    assert "starts: 1" in out
+    assert re.search(r"versions: simgap [\d.]+, mujoco [\d.]+", out)
+    assert "commit: " in out
+    assert "machine: Linux" in out
+    assert "teacher" not in out.split("directory: ")[1]
+
+
+def test_a_student_names_its_teacher_and_its_estimator(
+    tiny: Tiny, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    teacher = create_run(tiny(), tmp_path)
+    sights = {"critic": "state"}
+    student = create_run(tiny("dagger", pipeline="pose", pose=sights, teacher=teacher.directory.parent.name), tmp_path)
+    print_runs([student])
+    out = capsys.readouterr().out
+    assert f"teacher: {teacher.directory} (not trained to its end)" in out
+    assert re.search(r"estimator: \S*results/pretrained/pose/hopper\n", out)
+    (teacher.directory / "done.json").write_text("{}")
+    print_runs([student])
+    assert f"teacher: {teacher.directory}\n" in capsys.readouterr().out
+    elsewhere = replace(student.config, pose=replace(student.config.pose, estimator="gone"))
+    print_runs([Run(elsewhere, student.directory)])
+    assert "estimator: gone: no estimator is there" in capsys.readouterr().out
+
+
+def test_several_runs_show_the_keys_in_which_they_differ(
+    own_run: Run, tiny: Tiny, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = own_run.directory.parents[2]
+    hyperparameters = {**tiny().agent.hyperparameters, "gamma": 0.9}
+    other = create_run(tiny(study="second", seed=3, agent={"name": "ppo", "hyperparameters": hyperparameters}), root)
+    third = create_run(tiny("sac", domain="target"), root)
+    assert differing_keys([own_run, other]) == ["agent.hyperparameters.gamma"]
+    assert {"domain", "agent.name", "agent.hyperparameters.n_steps"} <= set(differing_keys([own_run, other, third]))
+    print_runs([own_run, other])
+    out = capsys.readouterr().out
+    (heading,) = lines_with(out, "training return")
+    assert heading[-1].endswith("gamma")
+    assert [row[-1] for row in lines_with(out, "seed-00")] == ["-", "0.9"]
 
 
 @pytest.mark.parametrize(

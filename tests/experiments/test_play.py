@@ -1,18 +1,20 @@
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import cv2
 import imageio_ffmpeg
-import mujoco
 import numpy as np
 import numpy.typing as npt
 import pytest
 
 from experiments import play
-from experiments.evaluate import load_trained
-from experiments.play import has_display, play_live, record_video
-from experiments.run import Run
+from experiments.evaluate import Policy, load_trained
+from experiments.play import load_player, play_episode, record_video
+from experiments.run import Run, open_run
+
+HOPPERS = Path(__file__).parents[2] / "results" / "pretrained" / "policies" / "hopper"
 
 
 def read_video(path: Path) -> tuple[list[npt.NDArray[np.uint8]], float]:
@@ -61,12 +63,13 @@ def test_a_video_plays_at_real_time_and_shows_the_whole_episode(ppo_run: Run, tm
         ({"path": "v.gif"}, "accepted: a file name that ends in .mp4"),
         ({"domain": "mars"}, "cannot read 'mars'"),
         ({"seed": -1}, "seed is -1; it must be 0 or more"),
+        ({"loops": 0}, "loops is 0; it must be 1 or more: a video ends"),
     ],
 )
 def test_bad_requests_write_nothing(ppo_run: Run, tmp_path: Path, arguments: dict[str, Any], message: str) -> None:
-    settings: dict[str, Any] = {"domain": "source", "path": "v.mp4", "seed": 0} | arguments
+    settings: dict[str, Any] = {"domain": "source", "path": "v.mp4"} | arguments
     with pytest.raises(ValueError, match=message):
-        record_video(ppo_run, settings["domain"], tmp_path / settings["path"], settings["seed"])
+        record_video(ppo_run, **{**settings, "path": tmp_path / settings["path"]})
     assert list(tmp_path.iterdir()) == []
 
 
@@ -100,57 +103,81 @@ def test_a_video_that_ffmpeg_could_not_finish_is_not_published(
     assert os.listdir(tmp_path) == ["v.mp4"]
 
 
-def test_without_a_display_no_window_is_tried(ppo_run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sys.platform", "linux")
-    monkeypatch.delenv("DISPLAY", raising=False)
-    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
-    assert not has_display()
-    with pytest.raises(RuntimeError, match="no display: neither DISPLAY nor WAYLAND_DISPLAY is set; use --video"):
-        play_live(ppo_run, "source")
-    monkeypatch.setenv("WAYLAND_DISPLAY", "wayland-0")
-    assert has_display()
+@pytest.fixture
+def filmed(monkeypatch: pytest.MonkeyPatch) -> list[list[npt.NDArray[np.uint8]]]:
+    """The frames of each video, of which each shows the state's own bytes instead of a picture."""
+    videos: list[list[npt.NDArray[np.uint8]]] = []
 
+    class Bytes:
+        def __init__(self, policy: Policy) -> None:
+            self.simulation = policy.simulation
 
-def test_a_display_that_cannot_be_opened_is_an_error_and_not_the_end_of_the_process(
-    ppo_run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("DISPLAY", ":77")
-    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
-    monkeypatch.setattr("glfw.init", lambda: False)  # the real one would look for libraries of X
-    with pytest.raises(RuntimeError, match="no display: :77 cannot be opened; use --video"):
-        play_live(ppo_run, "source")
+        def frame(self) -> npt.NDArray[np.uint8]:
+            state = np.frombuffer(self.simulation.states().tobytes(), np.uint8)
+            return np.broadcast_to(state[:480, None, None], (len(state), 480, 3)).copy()
 
-
-def test_a_window_shows_the_whole_episode(ppo_run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With MuJoCo's viewer replaced by one that counts."""
-    synced: list[float] = []
-    drawn: list[float] = []
-
-    class Window:
-        def __init__(self, model: Any, data: Any, **_: Any) -> None:
-            self.model, self.data = model, data
-            self.cam = mujoco.MjvCamera()
-
-        def __enter__(self) -> "Window":
-            return self
-
-        def __exit__(self, *_: object) -> None:
+        def close(self) -> None:
             pass
 
-        def sync(self) -> None:
-            synced.append(float(self.data.qpos[0]))
-            drawn.append(float(self.data.xpos[self.model.body("torso").id, 0]))
-            assert self.cam.type == mujoco.mjtCamera.mjCAMERA_FIXED
+    monkeypatch.setattr(play, "Painter", Bytes)
+    monkeypatch.setattr(play, "_write", lambda path, frames, rate: videos.append(frames))
+    return videos
 
-        def is_running(self) -> bool:
-            return len(synced) < 8
 
-    monkeypatch.setenv("DISPLAY", ":0")
-    monkeypatch.setattr(play, "_open_display", lambda: None)
-    monkeypatch.setattr("mujoco.viewer.launch_passive", Window)
-    monkeypatch.setattr("time.sleep", lambda _: None)
-    total = play_live(ppo_run, "source", seed=3)
-    assert len(synced) == 8
-    assert len(set(synced)) == 8  # the body moves from frame to frame
-    assert drawn == pytest.approx(synced, abs=1e-12)  # and is drawn where it is: its torso is at the first coordinate
-    assert total > 0
+def test_loops_are_the_episodes_of_the_following_seeds(
+    ppo_run: Run, filmed: list[list[npt.NDArray[np.uint8]]], tmp_path: Path
+) -> None:
+    record_video(ppo_run, "target", tmp_path / "v.mp4", seed=3, loops=2)
+    for seed in (3, 4):
+        record_video(ppo_run, "target", tmp_path / "v.mp4", seed=seed)
+    both, first, second = filmed
+    assert [frame[96:].tobytes() for frame in both] == [frame[96:].tobytes() for frame in first + second]
+    assert (both[0][:96] != first[0][:96]).any()  # the caption counts them
+    assert (first[-1] != second[-1]).any()
+
+
+def test_a_video_does_not_depend_on_how_the_run_was_trained(own_run: Run, tmp_path: Path) -> None:
+    run = Run(replace(own_run.config, horizon=8), own_run.directory)  # four frames
+    before = record_video(run, "target", tmp_path / "before.mp4", seed=3)
+    changed = replace(run.config, num_envs=8, checkpoint_every=99, study="other", steps=99_999)
+    after = record_video(Run(changed, own_run.directory), "target", tmp_path / "after.mp4", seed=3)
+    again = record_video(run, "target", tmp_path / "again.mp4", seed=3)
+    assert before.read_bytes() == after.read_bytes() == again.read_bytes()
+    other = record_video(run, "target", tmp_path / "other.mp4", seed=4)
+    assert before.read_bytes() != other.read_bytes()
+
+
+def test_an_episode_that_goes_on_after_a_fall_counts_to_the_fall() -> None:
+    run = open_run(HOPPERS / "poor")
+    ending, going = load_player(run, "target", "", False), load_player(run, "target", "", True)
+    steps: list[int] = []
+    heights: list[float] = []
+
+    def watch(step: int, total: float) -> bool:
+        heights.append(float(going.simulation.states()[0, 1]))
+        return True
+
+    def count(step: int, total: float) -> bool:
+        steps.append(step)
+        return True
+
+    total = play_episode(ending, 3, count)
+    fell = len(steps)
+    assert fell < 400
+    assert play_episode(going, 3, watch) == pytest.approx(total, rel=1e-12)
+    assert len(heights) == 500
+    assert min(heights[fell:]) < 0.5 < 1.2 < heights[0]  # on the floor, where it goes on
+    assert play_episode(going, 3, lambda step, _: step < fell + 5) == pytest.approx(total, rel=1e-12)
+    assert play_episode(going, 4, lambda step, _: step < 3) > 0  # the next one counts from its start
+
+
+def test_a_video_that_goes_on_after_a_fall_is_as_long_as_the_horizon(
+    filmed: list[list[npt.NDArray[np.uint8]]], tmp_path: Path
+) -> None:
+    poor = open_run(HOPPERS / "poor")
+    run = Run(replace(poor.config, horizon=300), poor.directory)
+    record_video(run, "target", tmp_path / "v.mp4", seed=3)
+    record_video(run, "target", tmp_path / "v.mp4", seed=3, keep_going=True)
+    ended, went_on = filmed
+    assert len(ended) < len(went_on) == 150
+    assert [frame.tobytes() for frame in ended] == [frame.tobytes() for frame in went_on[: len(ended)]]

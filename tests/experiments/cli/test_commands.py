@@ -11,7 +11,7 @@ from experiments.config import RunConfig
 from experiments.run import Run
 from experiments.statistics import read_episodes
 
-WITH_DEFAULTS = {"train", "evaluate", "study", "play", "synth", "fit-pose", "fit-reward", "bench"}
+WITH_DEFAULTS = {"train", "evaluate", "study", "search", "gallery", "play", "synth", "fit-pose", "fit-reward", "bench"}
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 
 
 def test_all_commands_of_the_design_that_this_version_has() -> None:
-    simulation = ["train", "evaluate", "study", "report", "play", "info", "export"]
+    simulation = ["train", "evaluate", "study", "search", "report", "gallery", "play", "info", "export"]
     assert list(COMMANDS) == [*simulation, "synth", "synth-preview", "fit-pose", "fit-reward", "bench"]
 
 
@@ -157,11 +157,11 @@ def test_play_is_a_window_where_there_is_a_display(
     monkeypatch.setenv("DISPLAY", ":0")
     seen: list[Any] = []
 
-    def play_live(run: Run, domain: str, seed: int, sight: str) -> float:
-        seen.append((run.directory, domain, seed, sight))
-        return float(np.float64(123.4))
+    def play_live(run: Run, *options: Any) -> list[float]:
+        seen.append((run.directory, *options))
+        return [float(np.float64(123.4)), 99.0]
 
-    monkeypatch.setattr("experiments.play.play_live", play_live)
-    main(["play", str(own_run.directory), "--seed", "5", "--sight", "estimator"])
-    assert seen == [(own_run.directory, "source", 5, "estimator")]
-    assert capsys.readouterr().out == "return 123 (50 steps)\n"
+    monkeypatch.setattr("experiments.window.play_live", play_live)
+    main(["play", str(own_run.directory), "--seed", "5", "--sight", "estimator", "--loops", "2", "--keep-going"])
+    assert seen == [(own_run.directory, "source", 5, "estimator", 2, True)]
+    assert capsys.readouterr().out == "seed 5: return 123 (50 steps)\nseed 6: return 99 (50 steps)\n"

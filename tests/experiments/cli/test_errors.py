@@ -99,6 +99,7 @@ REFUSED: list[tuple[list[str], str]] = [
     (["play", "RUN", "--video", "v.gif"], "v.gif: accepted: a file name that ends in .mp4"),
     (["play", "RUN", "--domain", "mars"], "cannot read 'mars'"),
     (["play", "RUN", "--seed", "-1"], "seed is -1; it must be 0 or more"),
+    (["play", "RUN", "--loops", "0"], "loops is 0; it must be 1 or more: a video ends"),
     (["export", "RUN", "policy.pt"], "policy.pt: accepted: a file name that ends in .zip"),
     (["export", "nowhere", "policy.zip"], "nowhere: not a run directory"),
     (["info", "nowhere"], "no run found in nowhere"),
@@ -108,6 +109,14 @@ REFUSED: list[tuple[list[str], str]] = [
     (["study", "absent.yaml"], "unknown study 'absent.yaml'"),
     (["study", "broken.yaml"], "broken.yaml: not valid YAML"),
     (["study", "demo", "--workers", "-1"], "workers is -1; it must be 0"),
+    (["search"], "Missing from simgap search: STR A search that ships with simgap"),
+    (["search", "unheard-of"], "unknown search 'unheard-of'; accepted: hopper-ppo, hopper-small, or the path"),
+    (["search", "broken.yaml"], "broken.yaml: not valid YAML"),
+    (["search", "space.yaml"], "space.yaml: parameters.stepz = 1: stepz: unknown key (accepted: study, figure"),
+    (["search", "hopper-small", "--workers", "-1"], "workers is -1; it must be 0 (one a core) or more"),
+    (["search", "hopper-small", "--storage", "floppy"], "storage 'floppy': Could not parse SQLAlchemy URL"),
+    (["gallery", "nowhere"], "nowhere: no video is there; accepted: a folder of studies"),
+    (["gallery", "nowhere", "--page", "a.txt"], "a.txt: accepted: a file name that ends in .html"),
     (["bench", "--steps", "few"], "--steps"),
     (["bench", "--what", "cooking"], "--what"),
     (["synth"], "Missing from simgap synth: PATH Directory of the dataset."),
@@ -139,6 +148,8 @@ def test_bad_input_is_one_line_and_changes_nothing(
     (place / "dance.yaml").write_text("poses: {shares: {dancing: 1}}\n")
     study = {"name": "s", "title": "t", "description": "d", "base": {}, "cells": [{"sights": ["touch"]}]}
     (place / "sights.yaml").write_text(json.dumps(study))
+    space = {"name": "s", "title": "t", "description": "d", "base": {}, "parameters": {"stepz": {"integers": [1, 2]}}}
+    (place / "space.yaml").write_text(json.dumps(space))
     (place / "other").mkdir()
     (place / "other" / "provenance.json").write_text('{"figure": "walker2d"}')
     before = contents(place)
