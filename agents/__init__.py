@@ -1,13 +1,14 @@
 """Algorithms by name, their construction and their complete state. No paths, no command line."""
 
 from agents.asymmetric import STATE
-from agents.config import AGENTS, AgentConfig, AgentSpec
+from agents.config import AgentConfig
 from agents.dagger import DAgger, Teacher, inherit
 from agents.encoders import ENCODERS, ImageOptions
 from agents.export import fold_normalizer
 from agents.frame_buffer import FrameReplayBuffer
 from agents.make import Normalizer, make_agent, normalize
 from agents.policies import image_policy
+from agents.specs import AGENTS, AgentSpec
 from agents.state import (
     State,
     agent_state,

@@ -1,142 +1,18 @@
-"""Learning algorithms by name, with defaults tuned for the batched environment."""
+"""Which algorithm learns, with which hyperparameters, and what is refused of them."""
 
 import difflib
-import importlib
 import inspect
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.utils import LinearSchedule
 
+from agents.specs import AGENTS, AgentSpec
 
-@dataclass(frozen=True)
-class AgentSpec:
-    """One algorithm: where it lives and how it is used here."""
-
-    module: str
-    kind: str
-    policy: str
-    num_envs: int
-    steps: int
-    hyperparameters: Mapping[str, Any]
-    normalize_observation: bool = False
-    """Observations are shifted and scaled by their running mean and deviation."""
-    normalize_reward: bool = False
-    """Rewards are scaled by the running deviation of the discounted return."""
-
-    on_images: Mapping[str, Any] = field(default_factory=dict)
-    """What changes where an encoder learns from the reward: ``num_envs``, ``steps``, single ``hyperparameters``."""
-
-    def for_images(self) -> "AgentSpec":
-        """The same for an agent that learns from images alone."""
-        merged = {**self.hyperparameters, **self.on_images.get("hyperparameters", {})}
-        return replace(self, **{**self.on_images, "hyperparameters": merged})
-
-    def algorithm(self) -> type[BaseAlgorithm]:
-        """The algorithm's class, imported when it is asked for."""
-        kind: type[BaseAlgorithm] = getattr(importlib.import_module(self.module), self.kind)
-        return kind
-
-
-_ON_POLICY = {"normalize_observation": True, "normalize_reward": True}
-_OFF_POLICY: dict[str, Any] = {
-    # One update for every two new transitions: with one for eight, a hopper stands still after 300,000 steps. SB3's 256
-    # units a layer instead of 128 earned 1572 instead of 1493 (source, 500 steps, one seed) in twice the time.
-    "learning_starts": 10_000,
-    "train_freq": 1,
-    "gradient_steps": 8,
-    "batch_size": 256,
-    "buffer_size": 1_000_000,
-    "learning_rate": 1e-3,
-    "policy_kwargs": {"net_arch": [128, 128], "optimizer_kwargs": {"fused": True}},
-}
-_OFF_POLICY_ON_IMAGES: dict[str, Any] = {
-    # An update takes twenty times as long as on a vector.
-    "steps": 200_000,
-    "hyperparameters": {"gradient_steps": 4, "batch_size": 128, "buffer_size": 100_000, "learning_rate": 3e-4},
-}
-
-AGENTS: dict[str, AgentSpec] = {
-    "ppo": AgentSpec(
-        "agents.on_policy",
-        "PPO",
-        "MlpPolicy",
-        num_envs=32,
-        steps=1_500_000,
-        hyperparameters={
-            "n_steps": 128,
-            "batch_size": 512,
-            "n_epochs": 8,
-            "learning_rate": "linear(1e-3, 1e-4)",
-            # Without it the deviation collapses to 0.15 within a million steps and the gait stays where it is;
-            # held at 0.02, the noise of 1.5 hides from training how fast the mean action hops.
-            "ent_coef": "linear(0.02, 0.005)",
-            "policy_kwargs": {"optimizer_kwargs": {"fused": True}},
-        },
-        # An encoder's many weights move the policy far in few updates: smaller steps, and an end to an update's epochs.
-        on_images={
-            "steps": 500_000,
-            "hyperparameters": {"learning_rate": "linear(3e-4, 1e-4)", "n_epochs": 4, "target_kl": 0.03},
-        },
-        **_ON_POLICY,
-    ),
-    "recurrent_ppo": AgentSpec(
-        "agents.on_policy",
-        "RecurrentPPO",
-        "MlpLstmPolicy",
-        num_envs=32,
-        steps=1_000_000,
-        hyperparameters={
-            "n_steps": 128,
-            "batch_size": 512,
-            "n_epochs": 4,
-            "learning_rate": "linear(1e-3, 1e-4)",
-            "policy_kwargs": {"lstm_hidden_size": 64, "net_arch": [64]},
-        },
-        on_images={"steps": 500_000, "hyperparameters": {"learning_rate": "linear(3e-4, 1e-4)", "target_kl": 0.03}},
-        **_ON_POLICY,
-    ),
-    "dagger": AgentSpec(
-        "agents.dagger",
-        "DAgger",
-        "MlpPolicy",
-        num_envs=32,
-        steps=100_000,
-        hyperparameters={
-            # Rounds of 1,024 new states and 128 updates.
-            "train_freq": 32,
-            "gradient_steps": 128,
-            "batch_size": 256,
-            "buffer_size": 200_000,
-            "learning_rate": "linear(1e-3, 1e-5)",
-        },
-        on_images={"hyperparameters": {"gradient_steps": 64, "buffer_size": 100_000}},
-        normalize_observation=True,
-    ),
-    "sac": AgentSpec(
-        "stable_baselines3",
-        "SAC",
-        "MlpPolicy",
-        num_envs=16,
-        steps=300_000,
-        hyperparameters=_OFF_POLICY,
-        on_images=_OFF_POLICY_ON_IMAGES,
-    ),
-    "tqc": AgentSpec(
-        "sb3_contrib",
-        "TQC",
-        "MlpPolicy",
-        num_envs=16,
-        steps=300_000,
-        hyperparameters=_OFF_POLICY,
-        on_images=_OFF_POLICY_ON_IMAGES,
-    ),
-}
 
 # Arguments that the run decides, so that a hyperparameter cannot contradict it.
 _RESERVED = (

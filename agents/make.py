@@ -12,11 +12,12 @@ from stable_baselines3.common.running_mean_std import RunningMeanStd
 from stable_baselines3.common.utils import LinearSchedule, set_random_seed
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
-from agents.config import AGENTS, AgentConfig, construct
+from agents.config import AgentConfig, construct
 from agents.encoders import VECTORS, ImageOptions
 from agents.frame_buffer import FrameReplayBuffer
 from agents.on_policy import EntropySchedule
 from agents.policies import image_policy, shows_images
+from agents.specs import AGENTS
 
 # Beyond this many deviations an observation is clipped. It is far outside what is ever seen, so that the
 # normaliser stays an affine map, which export folds into the network.

@@ -7,8 +7,8 @@ from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.preprocessing import is_image_space
 
 from agents.asymmetric import AsymmetricPolicy, AsymmetricSACPolicy, AsymmetricTQCPolicy, seen_by_actor
-from agents.config import AGENTS
 from agents.encoders import VECTORS, ImageOptions, encoder_named
+from agents.specs import AGENTS
 from agents.supervised import SupervisedPolicy
 
 ASYMMETRIC: dict[str, type[BasePolicy]] = {
