@@ -13,7 +13,6 @@ from stable_baselines3.common.utils import LinearSchedule
 
 from agents.specs import AGENTS, AgentSpec
 
-
 # Arguments that the run decides, so that a hyperparameter cannot contradict it.
 _RESERVED = (
     "self",

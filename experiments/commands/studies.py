@@ -7,9 +7,7 @@ import tyro
 from experiments.run import RESULTS, RUNS
 
 
-def study(
-    name: tyro.conf.Positional[str], runs: Path = RUNS, results: Path = RESULTS, workers: int = 0
-) -> None:
+def study(name: tyro.conf.Positional[str], runs: Path = RUNS, results: Path = RESULTS, workers: int = 0) -> None:
     """Run a study: train and judge every run that is missing, then write tables, pictures and report.
 
     Args:
