@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from stable_baselines3.common.utils import LinearSchedule
 
+from agents.exploration import OPTIONS, Exploration
+from agents.reinforce import BASELINES
 from agents.specs import AGENTS, AgentSpec
 
 # Arguments that the run decides, so that a hyperparameter cannot contradict it.
@@ -35,11 +37,22 @@ _SMALLEST_INTEGER = {
     "gradient_steps": 1,
     "target_update_interval": 1,
     "stats_window_size": 1,
+    "policy_delay": 1,
+    "n_critic_updates": 1,
+    "cg_max_steps": 1,
+    "line_search_max_iter": 1,
+    "sub_sampling_factor": 1,
+    "n_delta": 1,
+    "n_top": 1,
+    "n_eval_episodes": 1,
 }
-_ABOVE_ZERO = ("learning_rate", "clip_range", "clip_range_vf", "max_grad_norm", "target_kl")
-_UP_TO_ONE = ("gamma", "gae_lambda", "tau")
-_OR_ELSE = {"gradient_steps": -1, "clip_range_vf": None, "target_kl": None}
-SCHEDULED = ("learning_rate", "clip_range", "clip_range_vf")
+_ABOVE_ZERO = ("learning_rate", "clip_range", "clip_range_vf", "max_grad_norm", "target_kl", *OPTIONS, "delta_std")
+_FROM_ZERO = ("action_noise", "target_policy_noise", "target_noise_clip", "cg_damping", "noise")
+_UP_TO_ONE = ("gamma", "gae_lambda", "tau", "line_search_shrinking_factor")
+_OR_ELSE = {"gradient_steps": -1, "clip_range_vf": None, "target_kl": None, "n_top": None, "action_noise": None}
+SCHEDULED = ("learning_rate", "clip_range", "clip_range_vf", "std", "delta_std")
+_TO_ZERO = ("learning_rate", "clip_range", "clip_range_vf", "ent_coef")
+"""Schedules that may start or end at 0."""
 _SCHEDULE = re.compile(r"^linear\(\s*([^,()]+)\s*,\s*([^,()]+)\s*\)$")
 
 
@@ -50,16 +63,22 @@ class AgentConfig:
     __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012  # read by pydantic, never written
 
     name: str = "ppo"
-    """One of: ppo, recurrent_ppo, dagger, sac, tqc."""
+    """One of: ppo, recurrent_ppo, a2c, trpo, reinforce, dagger, sac, tqc, td3, crossq, ars."""
     hyperparameters: dict[str, Any] = field(default_factory=dict)
-    """Arguments of the Stable-Baselines3 class, e.g. learning_rate=linear(1e-3,1e-4) n_epochs=5."""
+    """Arguments of the Stable-Baselines3 class, e.g. learning_rate=linear(1e-3,1e-4) n_epochs=5; for on-policy agents
+    also std, the deviation of actions instead of a learnt one, e.g. std=linear(1.0,0.2), and std_floor=0.1."""
 
     def __post_init__(self) -> None:
         if self.name not in AGENTS:
             raise ValueError(f"unknown agent {self.name!r}; accepted: {', '.join(AGENTS)}")
-        accepted = [
-            name for name in inspect.signature(AGENTS[self.name].algorithm()).parameters if name not in _RESERVED
-        ]
+        algorithm = AGENTS[self.name].algorithm()
+        parameters = {
+            name: parameter.default
+            for name, parameter in inspect.signature(algorithm).parameters.items()
+            if name not in _RESERVED
+        }
+        explores = issubclass(algorithm, Exploration)
+        accepted = [*parameters, *(OPTIONS if explores else ())]
         for key in self.hyperparameters:
             if key not in accepted:
                 close = difflib.get_close_matches(key, accepted, n=1)
@@ -67,14 +86,24 @@ class AgentConfig:
                 raise ValueError(
                     f"unknown hyperparameter {key!r} of {self.name}{hint} (accepted: {', '.join(accepted)})"
                 )
-        for key, value in construct(self.hyperparameters).items():
-            entropy = key == "ent_coef" and self.name in ("ppo", "recurrent_ppo")
-            if isinstance(value, LinearSchedule) and key not in SCHEDULED and not entropy:
+        arguments = construct(self.hyperparameters)
+        for key, value in arguments.items():
+            if isinstance(value, LinearSchedule) and key not in SCHEDULED and not (explores and key == "ent_coef"):
                 raise ValueError(f"hyperparameter {key} of {self.name} takes no schedule; accepted: a number")
+            _check_kind(key, value, parameters.get(key))
+        if self.name == "reinforce" and (baseline := arguments.get("baseline", "none")) not in BASELINES:
+            raise ValueError(f"unknown baseline {baseline!r}; accepted: {', '.join(BASELINES)}")
+        top, deltas = (self.resolved_value(key) for key in ("n_top", "n_delta"))
+        if top is not None and top > deltas:
+            raise ValueError(f"hyperparameter n_top is {top}; it must be at most n_delta, {deltas}")
 
     def spec(self, images: bool = False) -> AgentSpec:
         """The algorithm, as it is used where it learns from ``images``."""
         return AGENTS[self.name].for_images() if images else AGENTS[self.name]
+
+    def resolved_value(self, key: str) -> Any:
+        """A hyperparameter, or our default of it; None if there is neither."""
+        return self.hyperparameters.get(key, AGENTS[self.name].hyperparameters.get(key))
 
     def resolved(self, images: bool = False) -> "AgentConfig":
         """The same with every default of ours written out."""
@@ -106,7 +135,7 @@ def construct(hyperparameters: Mapping[str, Any]) -> dict[str, Any]:
                 raise ValueError(f"cannot read {key} {value!r}; accepted: a number, or linear(start, end)") from None
             arguments[key] = LinearSchedule(numbers[0], numbers[1], 1.0) if match else numbers[0]
             for number in numbers:
-                if match is None or number != 0:  # a schedule may start or end at 0
+                if match is None or number != 0 or key not in _TO_ZERO:
                     _check_number(key, number)
         else:
             _check_number(key, value)
@@ -122,6 +151,18 @@ def construct(hyperparameters: Mapping[str, Any]) -> dict[str, Any]:
     return arguments
 
 
+def _check_kind(key: str, value: Any, default: Any) -> None:
+    """Raise ``ValueError`` where ``value`` is of another kind than the algorithm's ``default``."""
+    if isinstance(default, bool):
+        accepted, sound = "true or false", isinstance(value, bool)
+    elif isinstance(default, int | float):
+        accepted, sound = "a number", isinstance(value, int | float | LinearSchedule) and not isinstance(value, bool)
+    else:
+        return
+    if not sound:
+        raise ValueError(f"hyperparameter {key} is {value!r}; it must be {accepted}")
+
+
 def _check_number(key: str, value: Any) -> None:
     """Raise ``ValueError`` unless hyperparameter ``key`` may have this ``value``."""
     if isinstance(value, float) and not math.isfinite(value):
@@ -134,6 +175,8 @@ def _check_number(key: str, value: Any) -> None:
         accepted, sound = f"an integer of {low} or more", isinstance(value, int) and number >= low
     elif key in _ABOVE_ZERO:
         accepted, sound = "a number above 0", number > 0
+    elif key in _FROM_ZERO:
+        accepted, sound = "a number of 0 or more", number >= 0
     elif key in _UP_TO_ONE:
         accepted, sound = "a number from 0 to 1", 0 <= number <= 1
     else:
