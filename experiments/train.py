@@ -13,7 +13,7 @@ import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import Logger, TensorBoardOutputFormat
-from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
 
 import envs
@@ -32,6 +32,7 @@ from experiments.config import RunConfig
 from experiments.files import write_json
 from experiments.metrics import MetricsFile, truncate_metrics, write_learning_curve
 from experiments.run import RUNS, Run, create_run, record_provenance
+from experiments.start import begin
 from experiments.teacher import Taught, load_teacher
 from pipelines import PixelsEnv, PoseEnv
 
@@ -84,15 +85,19 @@ def train(config: RunConfig, root: Path = RUNS, num_threads: int = 0, report: Re
                 ],
             )
         )
-        elapsed = _restore(checkpoints[-1], agent, env, view, simulation, saved) if checkpoints else 0.0
+        elapsed = 0.0
+        if checkpoints:
+            elapsed = _restore(checkpoints[-1], agent, env, view, simulation, saved)
+        elif config.start:
+            elapsed = begin(config, agent, env)
         callback = _Progress(run, env, view, simulation, elapsed, report)
         try:
             with _signals(callback):
                 agent.learn(
-                    config.steps - steps,
+                    config.steps - agent.num_timesteps,
                     callback,
                     log_interval=_log_interval(agent),
-                    reset_num_timesteps=saved is None,
+                    reset_num_timesteps=not (checkpoints or config.start),
                 )
         except torch.OutOfMemoryError as error:
             raise ValueError(f"{run.name}: out of memory on {config.device} ({error})") from None
@@ -120,8 +125,8 @@ def _learn_from(taught: Taught, student: DAgger, env: VecEnv) -> None:
 
 
 def _log_interval(agent: BaseAlgorithm) -> int:
-    """SB3 counts updates for on-policy algorithms and episodes for off-policy ones."""
-    return 1 if isinstance(agent, OnPolicyAlgorithm) else 50
+    """SB3 counts episodes for off-policy algorithms and updates for all others."""
+    return 50 if isinstance(agent, OffPolicyAlgorithm) else 1
 
 
 def _restore(
