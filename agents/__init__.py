@@ -1,13 +1,15 @@
 """Algorithms by name, their construction and their complete state. No paths, no command line."""
 
 from agents.asymmetric import STATE
-from agents.config import AGENTS, AgentConfig, AgentSpec
+from agents.config import AgentConfig
 from agents.dagger import DAgger, Teacher, inherit
 from agents.encoders import ENCODERS, ImageOptions
+from agents.exploration import Exploration
 from agents.export import fold_normalizer
 from agents.frame_buffer import FrameReplayBuffer
 from agents.make import Normalizer, make_agent, normalize
 from agents.policies import image_policy
+from agents.specs import AGENTS, AgentSpec
 from agents.state import (
     State,
     agent_state,
@@ -15,6 +17,7 @@ from agents.state import (
     load_policy,
     load_random_state,
     policy_state,
+    take_over,
 )
 
 __all__ = [
@@ -24,6 +27,7 @@ __all__ = [
     "AgentConfig",
     "AgentSpec",
     "DAgger",
+    "Exploration",
     "FrameReplayBuffer",
     "ImageOptions",
     "Normalizer",
@@ -39,4 +43,5 @@ __all__ = [
     "make_agent",
     "normalize",
     "policy_state",
+    "take_over",
 ]

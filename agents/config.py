@@ -1,159 +1,19 @@
-"""Learning algorithms by name, with defaults tuned for the batched environment."""
+"""Which algorithm learns, with which hyperparameters, and what is refused of them."""
 
 import difflib
-import importlib
 import inspect
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.utils import LinearSchedule
 
-
-@dataclass(frozen=True)
-class AgentSpec:
-    """One algorithm: where it lives and how it is used here."""
-
-    module: str
-    kind: str
-    policy: str
-    num_envs: int
-    steps: int
-    hyperparameters: Mapping[str, Any]
-    normalize_observation: bool = False
-    """Observations are shifted and scaled by their running mean and deviation."""
-    normalize_reward: bool = False
-    """Rewards are scaled by the running deviation of the discounted return."""
-
-    on_images: Mapping[str, Any] = field(default_factory=dict)
-    """What changes where an encoder learns from the reward: ``num_envs``, ``steps``, single ``hyperparameters``."""
-
-    def for_images(self) -> "AgentSpec":
-        """The same for an agent that learns from images alone."""
-        merged = {**self.hyperparameters, **self.on_images.get("hyperparameters", {})}
-        return replace(self, **{**self.on_images, "hyperparameters": merged})
-
-    def algorithm(self) -> type[BaseAlgorithm]:
-        """The algorithm's class, imported when it is asked for."""
-        kind: type[BaseAlgorithm] = getattr(importlib.import_module(self.module), self.kind)
-        return kind
-
-
-_ON_POLICY = {"normalize_observation": True, "normalize_reward": True}
-_OFF_POLICY: dict[str, Any] = {
-    # One update for every two new transitions: with one for eight, a hopper stands still after 300,000 steps. SB3's 256
-    # units a layer instead of 128 earned 1572 instead of 1493 (source, 500 steps, one seed) in twice the time.
-    "learning_starts": 10_000,
-    "train_freq": 1,
-    "gradient_steps": 8,
-    "batch_size": 256,
-    "buffer_size": 1_000_000,
-    "learning_rate": 1e-3,
-    "policy_kwargs": {"net_arch": [128, 128], "optimizer_kwargs": {"fused": True}},
-}
-_OFF_POLICY_ON_IMAGES: dict[str, Any] = {
-    # An update takes twenty times as long as on a vector.
-    "steps": 200_000,
-    "hyperparameters": {"gradient_steps": 4, "batch_size": 128, "buffer_size": 100_000, "learning_rate": 3e-4},
-}
-
-AGENTS: dict[str, AgentSpec] = {
-    "ppo": AgentSpec(
-        "agents.on_policy",
-        "PPO",
-        "MlpPolicy",
-        num_envs=32,
-        steps=1_500_000,
-        hyperparameters={
-            "n_steps": 128,
-            "batch_size": 512,
-            "n_epochs": 8,
-            "learning_rate": "linear(1e-3, 1e-4)",
-            # Without it the deviation collapses to 0.15 within a million steps and the gait stays where it is;
-            # held at 0.02, the noise of 1.5 hides from training how fast the mean action hops.
-            "ent_coef": "linear(0.02, 0.005)",
-            "policy_kwargs": {"optimizer_kwargs": {"fused": True}},
-        },
-        # An encoder's many weights move the policy far in few updates: smaller steps, and an end to an update's epochs.
-        on_images={
-            "steps": 500_000,
-            "hyperparameters": {"learning_rate": "linear(3e-4, 1e-4)", "n_epochs": 4, "target_kl": 0.03},
-        },
-        **_ON_POLICY,
-    ),
-    "recurrent_ppo": AgentSpec(
-        "agents.on_policy",
-        "RecurrentPPO",
-        "MlpLstmPolicy",
-        num_envs=32,
-        steps=1_000_000,
-        hyperparameters={
-            "n_steps": 128,
-            "batch_size": 512,
-            "n_epochs": 4,
-            "learning_rate": "linear(1e-3, 1e-4)",
-            "policy_kwargs": {"lstm_hidden_size": 64, "net_arch": [64]},
-        },
-        on_images={"steps": 500_000, "hyperparameters": {"learning_rate": "linear(3e-4, 1e-4)", "target_kl": 0.03}},
-        **_ON_POLICY,
-    ),
-    "dagger": AgentSpec(
-        "agents.dagger",
-        "DAgger",
-        "MlpPolicy",
-        num_envs=32,
-        steps=100_000,
-        hyperparameters={
-            # Rounds of 1,024 new states and 128 updates.
-            "train_freq": 32,
-            "gradient_steps": 128,
-            "batch_size": 256,
-            "buffer_size": 200_000,
-            "learning_rate": "linear(1e-3, 1e-5)",
-        },
-        on_images={"hyperparameters": {"gradient_steps": 64, "buffer_size": 100_000}},
-        normalize_observation=True,
-    ),
-    "sac": AgentSpec(
-        "stable_baselines3",
-        "SAC",
-        "MlpPolicy",
-        num_envs=16,
-        steps=300_000,
-        hyperparameters=_OFF_POLICY,
-        on_images=_OFF_POLICY_ON_IMAGES,
-    ),
-    "tqc": AgentSpec(
-        "sb3_contrib",
-        "TQC",
-        "MlpPolicy",
-        num_envs=16,
-        steps=300_000,
-        hyperparameters=_OFF_POLICY,
-        on_images=_OFF_POLICY_ON_IMAGES,
-    ),
-    "cem": AgentSpec(
-        "agents.cem",
-        "CEM",
-        "MlpPolicy",
-        num_envs=32,  # the population
-        steps=5_000_000,
-        hyperparameters={
-            "elite_fraction": 0.5,
-            # Small, or the first actions are large: an ant that pays for them then learns to fall early.
-            "sigma": 0.05,
-            "extra_noise": "linear(0.015, 0.01)",
-            "smoothing": 0.3,
-            "episode_steps": 0,
-            "normalize_observation": True,
-            "policy_kwargs": {"net_arch": [100]},
-        },
-    ),
-}
+from agents.exploration import OPTIONS, Exploration
+from agents.reinforce import BASELINES
+from agents.specs import AGENTS, AgentSpec
 
 # Arguments that the run decides, so that a hyperparameter cannot contradict it.
 _RESERVED = (
@@ -177,11 +37,22 @@ _SMALLEST_INTEGER = {
     "gradient_steps": 1,
     "target_update_interval": 1,
     "stats_window_size": 1,
+    "policy_delay": 1,
+    "n_critic_updates": 1,
+    "cg_max_steps": 1,
+    "line_search_max_iter": 1,
+    "sub_sampling_factor": 1,
+    "n_delta": 1,
+    "n_top": 1,
+    "n_eval_episodes": 1,
 }
-_ABOVE_ZERO = ("learning_rate", "clip_range", "clip_range_vf", "max_grad_norm", "target_kl")
-_UP_TO_ONE = ("gamma", "gae_lambda", "tau")
-_OR_ELSE = {"gradient_steps": -1, "clip_range_vf": None, "target_kl": None}
-SCHEDULED = ("learning_rate", "clip_range", "clip_range_vf", "extra_noise")
+_ABOVE_ZERO = ("learning_rate", "clip_range", "clip_range_vf", "max_grad_norm", "target_kl", *OPTIONS, "delta_std")
+_FROM_ZERO = ("action_noise", "target_policy_noise", "target_noise_clip", "cg_damping", "noise", "extra_noise")
+_UP_TO_ONE = ("gamma", "gae_lambda", "tau", "line_search_shrinking_factor")
+_OR_ELSE = {"gradient_steps": -1, "clip_range_vf": None, "target_kl": None, "n_top": None, "action_noise": None}
+SCHEDULED = ("learning_rate", "clip_range", "clip_range_vf", "std", "delta_std", "extra_noise")
+_TO_ZERO = ("learning_rate", "clip_range", "clip_range_vf", "ent_coef", "extra_noise")
+"""Schedules that may start or end at 0."""
 _SCHEDULE = re.compile(r"^linear\(\s*([^,()]+)\s*,\s*([^,()]+)\s*\)$")
 
 
@@ -192,16 +63,22 @@ class AgentConfig:
     __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012  # read by pydantic, never written
 
     name: str = "ppo"
-    """One of: ppo, recurrent_ppo, dagger, sac, tqc, cem."""
+    """One of: ppo, recurrent_ppo, a2c, trpo, reinforce, dagger, sac, tqc, td3, crossq, ars, cem."""
     hyperparameters: dict[str, Any] = field(default_factory=dict)
-    """Arguments of the Stable-Baselines3 class, e.g. learning_rate=linear(1e-3,1e-4) n_epochs=5."""
+    """Arguments of the Stable-Baselines3 class, e.g. learning_rate=linear(1e-3,1e-4) n_epochs=5; for on-policy agents
+    also std, the deviation of actions instead of a learnt one, e.g. std=linear(1.0,0.2), and std_floor=0.1."""
 
     def __post_init__(self) -> None:
         if self.name not in AGENTS:
             raise ValueError(f"unknown agent {self.name!r}; accepted: {', '.join(AGENTS)}")
-        accepted = [
-            name for name in inspect.signature(AGENTS[self.name].algorithm()).parameters if name not in _RESERVED
-        ]
+        algorithm = AGENTS[self.name].algorithm()
+        parameters = {
+            name: parameter.default
+            for name, parameter in inspect.signature(algorithm).parameters.items()
+            if name not in _RESERVED
+        }
+        explores = issubclass(algorithm, Exploration)
+        accepted = [*parameters, *(OPTIONS if explores else ())]
         for key in self.hyperparameters:
             if key not in accepted:
                 close = difflib.get_close_matches(key, accepted, n=1)
@@ -209,14 +86,24 @@ class AgentConfig:
                 raise ValueError(
                     f"unknown hyperparameter {key!r} of {self.name}{hint} (accepted: {', '.join(accepted)})"
                 )
-        for key, value in construct(self.hyperparameters).items():
-            entropy = key == "ent_coef" and self.name in ("ppo", "recurrent_ppo")
-            if isinstance(value, LinearSchedule) and key not in SCHEDULED and not entropy:
+        arguments = construct(self.hyperparameters)
+        for key, value in arguments.items():
+            if isinstance(value, LinearSchedule) and key not in SCHEDULED and not (explores and key == "ent_coef"):
                 raise ValueError(f"hyperparameter {key} of {self.name} takes no schedule; accepted: a number")
+            _check_kind(key, value, parameters.get(key))
+        if self.name == "reinforce" and (baseline := arguments.get("baseline", "none")) not in BASELINES:
+            raise ValueError(f"unknown baseline {baseline!r}; accepted: {', '.join(BASELINES)}")
+        top, deltas = (self.resolved_value(key) for key in ("n_top", "n_delta"))
+        if top is not None and top > deltas:
+            raise ValueError(f"hyperparameter n_top is {top}; it must be at most n_delta, {deltas}")
 
     def spec(self, images: bool = False) -> AgentSpec:
         """The algorithm, as it is used where it learns from ``images``."""
         return AGENTS[self.name].for_images() if images else AGENTS[self.name]
+
+    def resolved_value(self, key: str) -> Any:
+        """A hyperparameter, or our default of it; None if there is neither."""
+        return self.hyperparameters.get(key, AGENTS[self.name].hyperparameters.get(key))
 
     def resolved(self, images: bool = False) -> "AgentConfig":
         """The same with every default of ours written out."""
@@ -248,7 +135,7 @@ def construct(hyperparameters: Mapping[str, Any]) -> dict[str, Any]:
                 raise ValueError(f"cannot read {key} {value!r}; accepted: a number, or linear(start, end)") from None
             arguments[key] = LinearSchedule(numbers[0], numbers[1], 1.0) if match else numbers[0]
             for number in numbers:
-                if match is None or number != 0:  # a schedule may start or end at 0
+                if match is None or number != 0 or key not in _TO_ZERO:
                     _check_number(key, number)
         else:
             _check_number(key, value)
@@ -264,6 +151,18 @@ def construct(hyperparameters: Mapping[str, Any]) -> dict[str, Any]:
     return arguments
 
 
+def _check_kind(key: str, value: Any, default: Any) -> None:
+    """Raise ``ValueError`` where ``value`` is of another kind than the algorithm's ``default``."""
+    if isinstance(default, bool):
+        accepted, sound = "true or false", isinstance(value, bool)
+    elif isinstance(default, int | float):
+        accepted, sound = "a number", isinstance(value, int | float | LinearSchedule) and not isinstance(value, bool)
+    else:
+        return
+    if not sound:
+        raise ValueError(f"hyperparameter {key} is {value!r}; it must be {accepted}")
+
+
 def _check_number(key: str, value: Any) -> None:
     """Raise ``ValueError`` unless hyperparameter ``key`` may have this ``value``."""
     if isinstance(value, float) and not math.isfinite(value):
@@ -276,6 +175,8 @@ def _check_number(key: str, value: Any) -> None:
         accepted, sound = f"an integer of {low} or more", isinstance(value, int) and number >= low
     elif key in _ABOVE_ZERO:
         accepted, sound = "a number above 0", number > 0
+    elif key in _FROM_ZERO:
+        accepted, sound = "a number of 0 or more", number >= 0
     elif key in _UP_TO_ONE:
         accepted, sound = "a number from 0 to 1", 0 <= number <= 1
     else:

@@ -40,6 +40,9 @@ def _first_layers(policy: torch.nn.Module) -> Iterator[tuple[torch.Tensor, torch
         "actor.latent_pi",
         "critic",
         "critic_target",
+        "actor.mu",  # of TD3; of SAC it is no container
+        "actor_target.mu",
+        "action_net",  # of ARS, likewise
     )
     parameters = dict(policy.named_parameters())
     recurrent = [name for name, module in policy.named_modules() if isinstance(module, torch.nn.LSTM)]
@@ -50,8 +53,11 @@ def _first_layers(policy: torch.nn.Module) -> Iterator[tuple[torch.Tensor, torch
             yield policy.critic.weight, policy.critic.bias
         return
     for name, module in policy.named_modules():
-        if name in containers and isinstance(module, torch.nn.Sequential) and len(module) == 0:
-            raise ValueError(f"{name} has no layer to fold the normaliser into; accepted: 1 or more in net_arch")
+        container = name in containers and isinstance(module, torch.nn.Sequential)
+        if container and (len(module) == 0 or getattr(module[0], "bias", None) is None):
+            raise ValueError(
+                f"{name} has no layer to fold the normaliser into; accepted: 1 or more in net_arch, with a bias"
+            )
         first = name.endswith(".0") and any(name.startswith(container) for container in containers)
         if first and isinstance(module, torch.nn.Linear):
             yield module.weight, module.bias

@@ -6,17 +6,19 @@ import numpy as np
 import torch
 from gymnasium import spaces
 from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.noise import NormalActionNoise
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.preprocessing import is_image_space
 from stable_baselines3.common.running_mean_std import RunningMeanStd
-from stable_baselines3.common.utils import LinearSchedule, set_random_seed
+from stable_baselines3.common.utils import FloatSchedule, LinearSchedule, set_random_seed
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
-from agents.config import AGENTS, AgentConfig, construct
+from agents.config import AgentConfig, construct
 from agents.encoders import VECTORS, ImageOptions
+from agents.exploration import OPTIONS, Exploration
 from agents.frame_buffer import FrameReplayBuffer
-from agents.on_policy import EntropySchedule
 from agents.policies import image_policy, shows_images
+from agents.specs import AGENTS
 
 # Beyond this many deviations an observation is clipped. It is far outside what is ever seen, so that the
 # normaliser stays an affine map, which export folds into the network.
@@ -174,15 +176,21 @@ def make_agent(
     arguments["policy_kwargs"] = _merged(networks, arguments.get("policy_kwargs", {}))
     if issubclass(spec.algorithm(), OffPolicyAlgorithm) and shows_images(env.observation_space):
         arguments |= {"replay_buffer_class": FrameReplayBuffer, "replay_buffer_kwargs": {"stack": images.stack}}
+    schedules = {key: arguments.pop(key, None) for key in OPTIONS}
     entropy = arguments.get("ent_coef")
     if isinstance(entropy, LinearSchedule):
         arguments["ent_coef"] = entropy.start
+    if deviation := arguments.pop("action_noise", None):
+        mean = np.zeros(env.action_space.shape or ())
+        arguments["action_noise"] = NormalActionNoise(mean, np.full_like(mean, deviation))
     try:
         agent = spec.algorithm()(policy=policy, env=env, device=device, **arguments)
     except (TypeError, ValueError, AssertionError) as error:
         raise ValueError(f"{config.name} refuses its hyperparameters: {str(error).strip()}") from error
-    if isinstance(agent, EntropySchedule) and isinstance(entropy, LinearSchedule):
-        agent.ent_schedule = entropy
+    if isinstance(agent, Exploration):
+        std = None if schedules["std"] is None else FloatSchedule(schedules["std"])
+        entropy = entropy if isinstance(entropy, LinearSchedule) else None
+        agent.schedule_exploration(entropy, std, schedules["std_floor"] or 0.0)
     agent.action_space.seed(seed)
     return agent
 

@@ -3,12 +3,13 @@
 from typing import Any
 
 from gymnasium import spaces
+from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.preprocessing import is_image_space
 
 from agents.asymmetric import AsymmetricPolicy, AsymmetricSACPolicy, AsymmetricTQCPolicy, seen_by_actor
-from agents.config import AGENTS
 from agents.encoders import VECTORS, ImageOptions, encoder_named
+from agents.specs import AGENTS
 from agents.supervised import SupervisedPolicy
 
 ASYMMETRIC: dict[str, type[BasePolicy]] = {
@@ -31,7 +32,8 @@ def image_policy(
     Raises:
         ValueError: an unknown encoder, or observations that no policy of this agent takes.
     """
-    network, vectors = encoder_named(images.encoder), AGENTS[agent].policy
+    spec = AGENTS[agent]
+    network = encoder_named(images.encoder)
     options: dict[str, Any] = {"shift": images.shift, "mixed_precision": images.mixed_precision}
     if isinstance(space, spaces.Dict):
         seen_by_actor(space)
@@ -41,12 +43,12 @@ def image_policy(
             raise ValueError(f"{agent} fits no encoder to the state; accepted: ppo")
         return SupervisedPolicy if images.supervised else ASYMMETRIC[agent], {"encoder": images.encoder, **options}
     if not is_image_space(space):
-        return vectors, {}
+        return spec.policy, {}
     networks: dict[str, Any] = {"features_extractor_class": network, "features_extractor_kwargs": options}
-    if agent in ("ppo", "recurrent_ppo"):
+    if issubclass(spec.algorithm(), OnPolicyAlgorithm):
         networks["ortho_init"] = network.ORTHOGONAL
         networks["net_arch"] = []  # SB3's own default behind images, but it knows only its own encoder
-    return vectors.replace("Mlp", "Cnn"), networks
+    return spec.for_images().policy.replace("Mlp", "Cnn"), networks
 
 
 def shows_images(space: spaces.Space[Any]) -> bool:

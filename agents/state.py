@@ -18,10 +18,9 @@ from agents.frame_buffer import FrameReplayBuffer
 State = dict[str, Any]
 
 # What SB3 algorithms carry from one rollout to the next, beside networks and optimisers.
+_COUNTERS = ("num_timesteps", "_n_updates", "_episode_num")
 _ATTRIBUTES = (
-    "num_timesteps",
-    "_n_updates",
-    "_episode_num",
+    *_COUNTERS,
     "_last_obs",
     "_last_original_obs",
     "_last_episode_starts",
@@ -66,13 +65,7 @@ def load_agent_state(agent: BaseAlgorithm, state: State) -> None:
     Raises:
         ValueError: the state is of another algorithm, of networks of another shape or of another size of frame buffer.
     """
-    _check_algorithm(agent, state)
-    try:
-        agent.set_parameters(state["parameters"], exact_match=True, device=agent.device)
-    except (RuntimeError, ValueError, KeyError) as error:
-        raise ValueError(f"does not fit this agent: {_first_line(error)}") from error
-    for name in _variables(agent):
-        getattr(agent, name).data.copy_(state["variables"][name])
+    take_over(agent, state)
     for name, value in state["attributes"].items():
         setattr(agent, name, value)
     agent.ep_info_buffer = deque(state["episodes"], maxlen=agent._stats_window_size)
@@ -82,6 +75,23 @@ def load_agent_state(agent: BaseAlgorithm, state: State) -> None:
         agent._last_lstm_states = kind(  # type: ignore[attr-defined]
             tuple(state["lstm"]["pi"]), tuple(state["lstm"]["vf"])
         )
+
+
+def take_over(agent: BaseAlgorithm, state: State) -> None:
+    """What an agent has learned, of :func:`agent_state`: it goes on in episodes that begin anew.
+
+    Raises:
+        ValueError: as :func:`load_agent_state`.
+    """
+    _check_algorithm(agent, state)
+    try:
+        agent.set_parameters(state["parameters"], exact_match=True, device=agent.device)
+    except (RuntimeError, ValueError, KeyError) as error:
+        raise ValueError(f"does not fit this agent: {_first_line(error)}") from error
+    for name in _variables(agent):
+        getattr(agent, name).data.copy_(state["variables"][name])
+    for name in _COUNTERS:
+        setattr(agent, name, state["attributes"][name])
     if "replay" in state and isinstance(agent, OffPolicyAlgorithm):
         assert agent.replay_buffer is not None
         _load_replay_state(agent.replay_buffer, state["replay"])

@@ -5,6 +5,7 @@ import io
 import re
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial, wraps
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,13 @@ import tyro
 import yaml
 from rich.console import Console
 
+from agents import AgentConfig
 from experiments.commands import COMMANDS
 from experiments.config import RunConfig, parse_config
 from experiments.files import read_yaml
 from experiments.pose_config import PoseConfig
 from experiments.reward_config import RewardConfig
+from experiments.start import start_config
 from synth_data.sample import SynthConfig
 
 CONFIGURED: dict[str, tuple[Any, str]] = {
@@ -83,6 +86,13 @@ def _parse(words: list[str]) -> Callable[[], None]:
     """
     commands = dict(COMMANDS)
     given: dict[str, Any] = {}
+    if words[:1] == ["train"] and "--start" in words[:-1] and "--config" not in words:
+        start = words[words.index("--start") + 1]
+        default = replace(start_config(Path(start)), start=start)
+        if "--agent.name" in words:  # another agent's hyperparameters would be refused before its name is
+            default = replace(default, agent=AgentConfig(default.agent.name))
+        given = default.agent.hyperparameters
+        commands["train"] = partial(commands["train"], run=default)
     if words[:1] and words[0] in CONFIGURED and "--config" in words[:-1]:
         kind, argument = CONFIGURED[words[0]]
         file = Path(words[words.index("--config") + 1])
@@ -111,10 +121,10 @@ def _parse(words: list[str]) -> Callable[[], None]:
 
 
 def _separate(words: list[str]) -> Iterator[str]:
-    """The words with short forms written out, and ``--config=FILE`` as two."""
+    """The words with short forms written out, and ``--config=FILE`` and ``--start=RUN`` as two."""
     for word in words:
         option, equals, value = word.partition("=")
-        if equals and option in (*ALIASES, "--config"):
+        if equals and option in (*ALIASES, "--config", "--start"):
             yield from (ALIASES.get(option, option), value)
         else:
             yield ALIASES.get(word, word)

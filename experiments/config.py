@@ -49,6 +49,9 @@ class RunConfig:
     agent: AgentConfig = field(default_factory=AgentConfig)
     teacher: str = ""
     """Who teaches agent dagger: a run on the state, a folder of runs of which the same seed, or a cell of the study."""
+    start: str = ""
+    """Where the agent begins instead of from nothing: a run, one of its checkpoints, or a folder of runs, of which the
+    same seed. Steps count on."""
     steps: int = 0
     """Environment steps to train for; 0 takes the agent's default."""
     num_envs: int = 0

@@ -20,7 +20,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from envs.cores import cores
 from experiments.checkpoints import list_checkpoints
 from experiments.config import RunConfig, differences, parse_config, to_yaml
 from experiments.files import locked, read_json, read_json_lines, read_yaml, write_json, write_text
+from experiments.start import find_start
 
 RUNS = Path("runs")
 RESULTS = Path("results")
@@ -145,8 +146,8 @@ def create_run(config: RunConfig, root: Path = RUNS) -> Run:
     """Make the run's directory, or take the one that holds the same configuration.
 
     Raises:
-        ValueError: the directory holds another configuration, the algorithm refuses its hyperparameters, or there is
-            no estimator of this figure.
+        ValueError: the directory holds another configuration, the algorithm refuses its hyperparameters, there is
+            no estimator of this figure, or nothing to start from.
     """
     given, config = config, config.resolved()
     run = Run(config, root / config.path)
@@ -154,6 +155,9 @@ def create_run(config: RunConfig, root: Path = RUNS) -> Run:
     if not file.exists():
         # Hyperparameters, a device or an estimator that are refused end here, before anything is on disk.
         config.make_agent()
+        if config.start:
+            config = replace(config, start=str(find_start(config)))
+            run = Run(config, run.directory)
         if config.pipeline == "pose":
             config.pose.directory(config.figure)
         write_text(file, to_yaml(config))
@@ -161,7 +165,9 @@ def create_run(config: RunConfig, root: Path = RUNS) -> Run:
     stored = open_run(run.directory)
     if stored.config == given:  # complete when it was written: defaults that came later are none of its business
         return stored
-    if differing := differences(stored.config, config):
+    if config.start and Path(stored.config.start).is_relative_to(config.start):
+        run = Run(replace(config, start=stored.config.start), run.directory)  # one of the checkpoints that it stood for
+    if differing := differences(stored.config, run.config):
         raise ValueError(
             f"{run.directory}: holds a run with {differing}; accepted: the same configuration, or another --study"
         )

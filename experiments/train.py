@@ -32,6 +32,7 @@ from experiments.config import RunConfig
 from experiments.files import write_json
 from experiments.metrics import MetricsFile, truncate_metrics, write_learning_curve
 from experiments.run import RUNS, Run, create_run, record_provenance
+from experiments.start import begin
 from experiments.teacher import Taught, load_teacher
 from pipelines import PixelsEnv, PoseEnv
 
@@ -84,15 +85,19 @@ def train(config: RunConfig, root: Path = RUNS, num_threads: int = 0, report: Re
                 ],
             )
         )
-        elapsed = _restore(checkpoints[-1], agent, env, view, simulation, saved) if checkpoints else 0.0
+        elapsed = 0.0
+        if checkpoints:
+            elapsed = _restore(checkpoints[-1], agent, env, view, simulation, saved)
+        elif config.start:
+            elapsed = begin(config, agent, env)
         callback = _Progress(run, env, view, simulation, elapsed, report)
         try:
             with _signals(callback):
                 agent.learn(
-                    config.steps - steps,
+                    config.steps - agent.num_timesteps,
                     callback,
                     log_interval=_log_interval(agent),
-                    reset_num_timesteps=saved is None,
+                    reset_num_timesteps=not (checkpoints or config.start),
                 )
         except torch.OutOfMemoryError as error:
             raise ValueError(f"{run.name}: out of memory on {config.device} ({error})") from None

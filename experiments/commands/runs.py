@@ -20,6 +20,10 @@ def train(
 ) -> None:
     """Train one agent with one seed; the same command again continues, or does nothing when it is done.
 
+    With --start RUN the agent of another run, or of one of its checkpoints, learns on in a run of its own: what is not
+    given is as there, and --steps, which counts on, must be more. Example: simgap train --start
+    runs/default/hopper-source-state-none-ppo/seed-000 --steps 3000000 --study more
+
     Args:
         run: The run.
         config: YAML file with the run's configuration; options given beside it win.

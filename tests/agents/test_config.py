@@ -1,5 +1,6 @@
 """Agents by name: what a configuration accepts, and what its notation becomes."""
 
+import inspect
 import re
 from typing import Any
 
@@ -12,7 +13,19 @@ from agents.config import construct
 
 @pytest.mark.parametrize(
     ("name", "algorithm"),
-    [("ppo", "PPO"), ("recurrent_ppo", "RecurrentPPO"), ("sac", "SAC"), ("tqc", "TQC"), ("cem", "CEM")],
+    [
+        ("ppo", "PPO"),
+        ("recurrent_ppo", "RecurrentPPO"),
+        ("sac", "SAC"),
+        ("tqc", "TQC"),
+        ("a2c", "A2C"),
+        ("trpo", "TRPO"),
+        ("reinforce", "REINFORCE"),
+        ("td3", "TD3"),
+        ("crossq", "CrossQ"),
+        ("ars", "ARS"),
+        ("cem", "CEM"),
+    ],
 )
 def test_every_agent_is_reached_by_its_name(name: str, algorithm: str) -> None:
     assert AGENTS[name].algorithm().__name__ == algorithm
@@ -20,11 +33,14 @@ def test_every_agent_is_reached_by_its_name(name: str, algorithm: str) -> None:
 
 
 def test_there_are_no_other_agents() -> None:
-    assert list(AGENTS) == ["ppo", "recurrent_ppo", "dagger", "sac", "tqc", "cem"]
-    with pytest.raises(
-        ValueError, match=r"^unknown agent 'pppo'; accepted: ppo, recurrent_ppo, dagger, sac, tqc, cem$"
-    ):
+    names = ["ppo", "recurrent_ppo", "a2c", "trpo", "reinforce", "dagger", "sac", "tqc", "td3", "crossq", "ars", "cem"]
+    assert list(AGENTS) == names
+    with pytest.raises(ValueError, match=rf"^unknown agent 'pppo'; accepted: {', '.join(names)}$"):
         AgentConfig("pppo")
+
+
+def test_the_help_names_every_agent() -> None:
+    assert f"One of: {', '.join(AGENTS)}." in inspect.getsource(AgentConfig)
 
 
 def test_resolving_writes_our_defaults_out_and_keeps_what_was_given() -> None:
@@ -84,6 +100,29 @@ INTEGER = "an integer of 1 or more"
         ("ppo", "gamma", "high", "a number from 0 to 1"),
         ("ppo", "gae_lambda", -0.1, "a number from 0 to 1"),
         ("sac", "tau", 2, "a number from 0 to 1"),
+        ("td3", "action_noise", -0.1, "a number of 0 or more, or None"),
+        ("td3", "action_noise", "0.1", "a number of 0 or more, or None"),
+        ("td3", "action_noise", [0.1], "a number of 0 or more, or None"),
+        ("td3", "policy_delay", 0, INTEGER),
+        ("td3", "target_policy_noise", -1, "a number of 0 or more"),
+        ("trpo", "target_kl", None, "a number"),
+        ("trpo", "n_critic_updates", 0, INTEGER),
+        ("trpo", "normalize_advantage", "yes", "true or false"),
+        ("a2c", "use_rms_prop", 1, "true or false"),
+        ("a2c", "vf_coef", "half", "a number"),
+        ("ppo", "ent_coef", "auto", "a number"),
+        ("ars", "n_delta", 0, INTEGER),
+        ("ars", "n_top", 0, f"{INTEGER}, or None"),
+        ("ars", "n_top", 9, "at most n_delta, 8"),
+        ("ars", "delta_std", 0, "a number above 0"),
+        ("ars", "delta_std", "linear(0.1, 0)", "a number above 0"),
+        ("ppo", "std", 0, "a number above 0"),
+        ("ppo", "std", "linear(1, 0)", "a number above 0"),
+        ("a2c", "std", None, "a number above 0"),
+        ("a2c", "std", True, "a number above 0"),
+        ("trpo", "std_floor", -0.1, "a number above 0"),
+        ("reinforce", "std_floor", 0, "a number above 0"),
+        ("recurrent_ppo", "std_floor", "low", "a number above 0"),
     ],
 )
 def test_an_impossible_value_is_refused(name: str, key: str, value: Any, accepted: str) -> None:
@@ -106,6 +145,10 @@ def test_an_unlisted_number_must_be_finite_too() -> None:
 @pytest.mark.parametrize(
     ("name", "hyperparameters"),
     [
+        ("td3", {"action_noise": 0.0, "target_noise_clip": 0}),
+        ("crossq", {"action_noise": None, "ent_coef": "auto_0.1"}),
+        ("ars", {"n_top": None, "alive_bonus_offset": -1, "zero_policy": False}),
+        ("trpo", {"std": 0.3, "std_floor": 1e-3}),
         ("ppo", {"clip_range_vf": None, "target_kl": None, "gamma": 1, "gae_lambda": 0, "ent_coef": 0.0}),
         ("sac", {"gradient_steps": -1, "learning_starts": 0, "ent_coef": "auto_0.1", "tau": 1.0}),
     ],
@@ -153,3 +196,36 @@ def test_bad_policy_arguments_are_refused() -> None:
     message = r"^policy_kwargs is \[64, 64\]; it must be a mapping such as \{net_arch: \[64, 64\]\}$"
     with pytest.raises(ValueError, match=message):
         AgentConfig("ppo", {"policy_kwargs": [64, 64]})
+
+
+@pytest.mark.parametrize("name", ["ppo", "recurrent_ppo", "a2c", "trpo", "reinforce"])
+def test_the_deviation_of_on_policy_agents_takes_a_schedule_and_a_floor(name: str) -> None:
+    std = construct(AgentConfig(name, {"std": "linear(1.0, 0.2)", "std_floor": 0.5}).hyperparameters)["std"]
+    assert [std(remaining) for remaining in (1.0, 0.5, 0.0)] == pytest.approx([1.0, 0.6, 0.2])
+
+
+@pytest.mark.parametrize("name", ["dagger", "sac", "tqc", "td3", "crossq", "ars"])
+@pytest.mark.parametrize("key", ["std", "std_floor"])
+def test_other_agents_have_no_such_deviation(name: str, key: str) -> None:
+    with pytest.raises(ValueError, match=rf"^unknown hyperparameter '{key}' of {name}"):
+        AgentConfig(name, {key: 0.5})
+
+
+def test_a_schedule_goes_only_where_one_is_followed() -> None:
+    message = r"^hyperparameter std_floor of ppo takes no schedule; accepted: a number$"
+    with pytest.raises(ValueError, match=message):
+        AgentConfig("ppo", {"std_floor": "linear(1, 0.5)"})
+    with pytest.raises(ValueError, match=r"^unknown hyperparameter 'ent_coef' of trpo"):
+        AgentConfig("trpo", {"ent_coef": 0.01})
+
+
+def test_an_unknown_baseline_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"^unknown baseline 'mean'; accepted: none, whiten, learned$"):
+        AgentConfig("reinforce", {"baseline": "mean"})
+
+
+@pytest.mark.parametrize("name", ["crossq", "ars"])
+def test_an_agent_without_eyes_says_who_has_them(name: str) -> None:
+    message = f"{AGENTS[name].kind} takes no images; accepted: the pipelines state and pose, or agents ppo, "
+    with pytest.raises(ValueError, match=f"^{message}"):
+        AgentConfig(name).resolved(images=True)

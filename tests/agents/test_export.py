@@ -24,6 +24,12 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
         "recurrent_ppo",
         {"policy_kwargs": {"lstm_hidden_size": 8, "enable_critic_lstm": False}},
     ),
+    "a2c": ("a2c", {}),
+    "trpo": ("trpo", {"n_steps": 64, "batch_size": 128}),
+    "reinforce, scheduled": ("reinforce", {"std": 0.5}),
+    "td3": ("td3", {"buffer_size": 100, "policy_kwargs": {"net_arch": [16, 16]}}),
+    "ars": ("ars", {}),
+    "ars, hidden layers": ("ars", {"policy_kwargs": {"net_arch": [16, 16]}}),
     "sac": ("sac", {"buffer_size": 100, "policy_kwargs": {"net_arch": [16, 16]}}),
     "cem": ("cem", {}),
     "tqc": ("tqc", {"buffer_size": 100, "policy_kwargs": {"net_arch": [16, 16]}}),
@@ -54,6 +60,8 @@ def outputs(agent: Any, observations: npt.NDArray[Any]) -> list[npt.NDArray[Any]
             for critic in (policy.critic, policy.critic_target):
                 values = critic(inputs, actions)
                 found.extend(value.numpy() for value in (values if isinstance(values, tuple) else (values,)))
+        elif not hasattr(policy, "predict_values"):
+            pass  # ARS has no critic
         elif hasattr(policy, "lstm_actor"):
             shape = (policy.lstm_actor.num_layers, 50, policy.lstm_actor.hidden_size)
             states = (torch.zeros(shape), torch.zeros(shape))
@@ -93,10 +101,19 @@ def test_a_network_without_layers_is_refused_and_untouched(name: str, network: s
     agent, normalizer, raw = build(name, {**options, "policy_kwargs": {"net_arch": []}})
     before = outputs(agent, raw)
     with pytest.raises(
-        ValueError, match=rf"^{network} has no layer to fold the normaliser into; accepted: 1 or more in net_arch$"
+        ValueError,
+        match=rf"^{network} has no layer to fold the normaliser into; accepted: 1 or more in net_arch, with a bias$",
     ):
         fold_normalizer(agent, normalizer)
     np.testing.assert_equal(outputs(agent, raw), before)
+
+
+def test_a_search_without_bias_is_refused() -> None:
+    """Its first layer has nothing to take the mean up with."""
+    agent, normalizer, _ = build("ars", {"policy_kwargs": {"net_arch": [], "with_bias": False}})
+    message = r"^action_net has no layer to fold the normaliser into; accepted: 1 or more in net_arch, with a bias$"
+    with pytest.raises(ValueError, match=message):
+        fold_normalizer(agent, normalizer)
 
 
 class Unused(gymnasium.Env[Any, Any]):

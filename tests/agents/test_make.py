@@ -42,6 +42,27 @@ _REPLAY = {"learning_starts": 200, "batch_size": 64, "buffer_size": 10_000, "lea
             {**_ROLLOUTS, "learning_rate": 1e-2, "policy_kwargs": {"lstm_hidden_size": 8, "net_arch": [8]}},
             1024,
         ),
+        ("a2c", {"n_steps": 16, "learning_rate": 1e-2, "policy_kwargs": {"net_arch": [16]}}, 8192),
+        ("trpo", {"n_steps": 32, "batch_size": 64, "n_critic_updates": 2, "policy_kwargs": {"net_arch": [16]}}, 4096),
+        (
+            "reinforce",
+            {
+                "n_steps": 16,
+                "batch_size": 64,
+                "n_critic_updates": 2,
+                "learning_rate": 0.03,
+                "std": "linear(0.5, 0.1)",
+                "policy_kwargs": {"net_arch": [16]},
+            },
+            4096,
+        ),
+        (
+            "ars",
+            {"learning_rate": 0.05, "delta_std": 0.1, "n_eval_episodes": 4, "policy_kwargs": {"net_arch": []}},
+            4096,
+        ),
+        ("td3", {**_REPLAY, "action_noise": 0.2, "policy_kwargs": {"net_arch": [32]}}, 2048),
+        ("crossq", {**_REPLAY, "policy_delay": 1, "policy_kwargs": {"net_arch": [32]}}, 2048),
         ("sac", {**_REPLAY, "policy_kwargs": {"net_arch": [32]}}, 2048),
         ("tqc", {**_REPLAY, "policy_kwargs": {"net_arch": [32]}}, 2048),
     ],
@@ -94,15 +115,40 @@ def test_what_only_sb3_can_judge_is_refused_in_its_words(
 
 def test_only_on_policy_agents_are_normalised() -> None:
     env = envs.make_vec("hopper", 2, num_threads=1)
-    for name in ("sac", "tqc"):
+    for name in ("sac", "tqc", "td3", "crossq"):
         assert normalize(AgentConfig(name), env, training=True) is env
-    for name in ("ppo", "recurrent_ppo"):
+    for name in ("ppo", "recurrent_ppo", "a2c", "trpo", "reinforce"):
         training = normalize(AgentConfig(name, {"gamma": 0.9}), env, training=True)
         evaluation = normalize(AgentConfig(name), env, training=False)
         assert isinstance(training, Normalizer)
         assert isinstance(evaluation, Normalizer)
         assert (training.training, training.norm_obs, training.norm_reward, training.gamma) == (True, True, True, 0.9)
         assert (evaluation.training, evaluation.norm_obs, evaluation.norm_reward) == (False, True, False)
+
+
+def test_random_search_is_normalised_but_for_its_rewards() -> None:
+    training = normalize(AgentConfig("ars"), envs.make_vec("hopper", 2, num_threads=1), training=True)
+    assert isinstance(training, Normalizer)
+    assert (training.norm_obs, training.norm_reward) == (True, False)
+
+
+@pytest.mark.parametrize("name", ["td3", "sac", "crossq"])
+def test_the_noise_on_actions_has_the_deviation_that_is_asked_for(name: str) -> None:
+    """In half ranges of the actuators, of which the hopper's are 1."""
+    env = envs.make_vec("hopper", 500, num_threads=1)
+    hyperparameters = {"action_noise": 0.1, "learning_starts": 0, "buffer_size": 500}
+    agent: Any = make_agent(AgentConfig(name, hyperparameters), env, seed=0)
+    agent._setup_learn(500)
+    noise = agent.action_noise()
+    assert noise.shape == (500, 3)
+    assert noise.std(axis=0) == pytest.approx(np.full(3, 0.1), rel=0.1)
+    assert abs(noise.mean()) < 0.01
+    quiet: Any = make_agent(AgentConfig(name, {**hyperparameters, "action_noise": 0.0}), env, seed=0)
+    assert quiet.action_noise is None
+
+
+def test_td3_explores_by_default() -> None:
+    assert AgentConfig("td3").resolved().hyperparameters["action_noise"] == 0.1
 
 
 def test_the_normaliser_shifts_and_scales_by_what_it_saw() -> None:

@@ -31,7 +31,10 @@ class Blank(gymnasium.Env[Any, Any]):
 
 def built(name: str, space: spaces.Space[Any], policy_kwargs: dict[str, Any], **encoder: Any) -> Any:
     hyperparameters: dict[str, Any] = {"policy_kwargs": policy_kwargs}
-    hyperparameters.update({"n_steps": 8, "batch_size": 8} if "ppo" in name else {"buffer_size": 8})
+    if name in ("ppo", "recurrent_ppo", "trpo"):
+        hyperparameters.update({"n_steps": 8, "batch_size": 8})
+    elif name in ("sac", "tqc", "td3"):
+        hyperparameters.update({"buffer_size": 8})
     env = DummyVecEnv([lambda: Blank(space)])
     return make_agent(AgentConfig(name, hyperparameters), env, seed=0, images=ImageOptions(**encoder)).policy
 
@@ -49,6 +52,8 @@ def test_images_take_the_encoder_in_front(encoder: str, kind: type[Any], orthogo
     on_policy = {**extractor, "ortho_init": orthogonal, "net_arch": []}
     assert image_policy(IMAGE, "ppo", images) == ("CnnPolicy", on_policy)
     assert image_policy(IMAGE, "recurrent_ppo", images) == ("CnnLstmPolicy", on_policy)
+    for name in ("a2c", "trpo", "reinforce"):
+        assert image_policy(IMAGE, name, images) == ("CnnPolicy", on_policy)
     assert image_policy(IMAGE, "sac", images) == ("CnnPolicy", extractor)
 
 
@@ -63,6 +68,19 @@ def test_a_state_goes_to_the_critic_alone(name: str, seen: dict[str, Any]) -> No
 @pytest.mark.parametrize(
     ("space", "name", "encoder", "message"),
     [
+        (
+            IMAGE,
+            "ars",
+            "nature",
+            "ARS takes no images; accepted: the pipelines state and pose, or agents "
+            "ppo, recurrent_ppo, a2c, trpo, reinforce, dagger, sac, tqc, td3",
+        ),
+        (
+            spaces.Dict({"pose": VECTOR, "state": VECTOR}),
+            "ars",
+            "nature",
+            "ars has no critic that sees another observation; accepted: ppo, dagger, sac, tqc",
+        ),
         (IMAGE, "ppo", "resnet", "unknown encoder 'resnet'; accepted: nature, impala"),
         (spaces.Dict({"pixels": IMAGE}), "sac", "nature", "observations of pixels; accepted: state and one more entry"),
         (
@@ -84,10 +102,10 @@ def test_what_no_policy_takes_is_refused(space: Any, name: str, encoder: str, me
         image_policy(space, name, ImageOptions(encoder))
 
 
-@pytest.mark.parametrize("name", ["ppo", "recurrent_ppo", "sac", "tqc"])
+@pytest.mark.parametrize("name", ["ppo", "recurrent_ppo", "a2c", "trpo", "reinforce", "sac", "tqc", "td3"])
 def test_an_agent_sees_images_through_its_encoder(name: str) -> None:
     policy = built(name, IMAGE, {"features_extractor_kwargs": {"mixed_precision": True}}, encoder="impala", shift=4)
-    encoder = (policy.actor if name in ("sac", "tqc") else policy).features_extractor
+    encoder = (policy.actor if name in ("sac", "tqc", "td3") else policy).features_extractor
     assert isinstance(encoder, Impala)
     assert (encoder.shift, encoder.mixed_precision) == (4, True)  # what is given comes on top of what is not
 

@@ -35,9 +35,15 @@ _REPLAY: dict[str, Any] = {
 SMALL: dict[str, dict[str, Any]] = {
     "ppo": {**_ROLLOUTS, "policy_kwargs": {"net_arch": [16], "optimizer_kwargs": {"fused": True}}},
     "recurrent_ppo": {**_ROLLOUTS, "policy_kwargs": {"lstm_hidden_size": 8, "net_arch": [8]}},
+    "a2c": {"n_steps": 16, "learning_rate": "linear(1e-3, 1e-4)", "std": "linear(1.0, 0.2)"},
+    "trpo": {"n_steps": 16, "batch_size": 32, "n_critic_updates": 2, "std_floor": 0.999},
+    "reinforce": {"n_steps": 16, "batch_size": 32, "n_critic_updates": 2, "std": "linear(1.0, 0.2)"},
     "sac": _REPLAY,
     "tqc": _REPLAY,
     "cem": {"episode_steps": 8, "extra_noise": "linear(0.1, 0)", "policy_kwargs": {"net_arch": [8]}},
+    "td3": {**_REPLAY, "action_noise": 0.1},
+    "crossq": _REPLAY,
+    "ars": {"n_delta": 2, "n_top": 1, "learning_rate": "linear(0.1, 0.01)", "delta_std": "linear(0.1, 0.05)"},
 }
 
 
@@ -98,12 +104,10 @@ def plain(tree: Any) -> Any:
 @pytest.mark.parametrize(
     ("name", "steps", "total"),
     [
-        ("ppo", 128, 320),
-        ("recurrent_ppo", 128, 320),
-        ("sac", 120, 280),
-        ("sac", 240, 280),
-        ("tqc", 240, 280),
         ("cem", 96, 224),
+        *((name, 128, 320) for name in ("ppo", "recurrent_ppo", "a2c", "trpo", "reinforce")),
+        ("sac", 120, 280),
+        *((name, 240, 280) for name in ("sac", "tqc", "td3", "crossq")),
     ],
 )
 def test_a_restored_agent_continues_bit_identically(name: str, steps: int, total: int) -> None:
@@ -124,7 +128,54 @@ def test_a_restored_agent_continues_bit_identically(name: str, steps: int, total
     assert any((before[key] != after[key]).any() for key in before)  # there was something to continue
 
 
-@pytest.mark.parametrize("name", ["sac", "tqc"])
+class EachGeneration(BaseCallback):
+    """Takes the state at the start of every generation of ARS."""
+
+    def __init__(self, session: Session) -> None:
+        super().__init__()
+        self.session = session
+        self.taken: list[dict[str, Any]] = []
+
+    def _on_rollout_start(self) -> None:
+        self.taken.append(self.session.state())
+
+    def _on_step(self) -> bool:
+        return True
+
+
+def test_a_restored_random_search_continues_bit_identically() -> None:
+    """Its generations end when their episodes do, at no round number of steps."""
+    uninterrupted = Session("ars", seed=3)
+    each = EachGeneration(uninterrupted)
+    uninterrupted.agent.learn(400, each)
+    expected = plain(uninterrupted.state())
+    middle = each.taken[len(each.taken) // 2]
+    steps = middle["agent"]["attributes"]["num_timesteps"]
+    assert 100 < steps < 400 <= expected["agent"]["attributes"]["num_timesteps"]
+
+    torch.manual_seed(99)
+    restored = Session("ars", seed=77)
+    restored.load(middle)
+    np.testing.assert_equal(plain(restored.state()), plain(middle))
+    restored.agent.learn(400 - steps, reset_num_timesteps=False)
+    np.testing.assert_equal(plain(restored.state()), expected)
+    before, after = plain(middle)["agent"]["parameters"]["policy"], expected["agent"]["parameters"]["policy"]
+    assert any((before[key] != after[key]).any() for key in before)
+
+
+def test_the_statistics_of_crossqs_batch_normalisation_are_part_of_the_state() -> None:
+    trained, fresh = Session("crossq", seed=0), Session("crossq", seed=1)
+    trained.agent.learn(120)
+    fresh.load(trained.state())
+    ours, theirs = (dict(session.agent.policy.named_buffers()) for session in (fresh, trained))
+    assert {"actor.latent_pi.0.ra_mean", "critic.qf1.0.ra_var", "critic.qf0.0.steps"} <= set(theirs)
+    for name, value in theirs.items():
+        assert torch.equal(ours[name], value), name
+    assert theirs["critic.qf0.0.steps"] == 20  # updates: one after each 4 steps beyond the first 40
+    assert theirs["actor.latent_pi.0.ra_mean"].abs().max() > 0
+
+
+@pytest.mark.parametrize("name", ["sac", "tqc", "crossq"])
 def test_the_entropy_coefficient_is_part_of_the_state(name: str) -> None:
     trained, fresh = Session(name, seed=0), Session(name, seed=1)
     trained.agent.learn(120)

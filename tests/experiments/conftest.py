@@ -16,11 +16,17 @@ PPO: dict[str, Any] = {"n_steps": 16, "batch_size": 32, "n_epochs": 2}
 SAC: dict[str, Any] = {"learning_starts": 100, "buffer_size": 2000, "batch_size": 32, "gradient_steps": 1}
 HYPERPARAMETERS = {
     "ppo": PPO,
+    "a2c": {"n_steps": 16},
+    "trpo": {"n_steps": 16, "batch_size": 32, "n_critic_updates": 2},
+    "reinforce": {"n_steps": 16, "batch_size": 32, "n_critic_updates": 2},
     "recurrent_ppo": {**PPO, "policy_kwargs": {"lstm_hidden_size": 8, "net_arch": [8]}},
     "dagger": {"train_freq": 8, "gradient_steps": 4, "batch_size": 32, "buffer_size": 2000},
     "sac": SAC,
     "tqc": SAC,
     "cem": {"episode_steps": 8, "policy_kwargs": {"net_arch": [8]}},
+    "td3": SAC,
+    "crossq": SAC,
+    "ars": {"n_delta": 2, "n_top": 1},
 }
 
 Tiny = Callable[..., RunConfig]

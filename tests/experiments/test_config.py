@@ -62,7 +62,7 @@ def test_resolving_writes_every_default_out_and_keeps_what_is_given() -> None:
     assert config.resolved() == config
 
 
-ACCEPTED_AGENTS = "accepted: ppo, recurrent_ppo, dagger, sac, tqc, cem"
+ACCEPTED_AGENTS = f"accepted: {', '.join(AGENTS)}"
 REFUSED: list[tuple[dict[str, Any], str]] = [
     (
         {"foo": 1},

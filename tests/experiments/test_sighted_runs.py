@@ -55,6 +55,18 @@ def test_it_continues_bit_identically_and_is_judged(kind: str, tiny: Tiny, ppo_r
     assert set(read_episodes(run.episodes)["pipeline"]) == {name, f"{name}@{other}"}
 
 
+def test_a_buffer_of_frames_goes_along_to_where_the_agent_learns_on(tiny: Tiny, ppo_run: Run, tmp_path: Path) -> None:
+    first = train(config(tiny, "replayed", ppo_run), tmp_path, num_threads=1)
+    further = dataclasses.replace(first.config, study="more", start=str(first.directory), steps=320, domain="target")
+    run = train(further, tmp_path, num_threads=1)
+    old, new = (final_state(each)["agent"]["replay"] for each in (first, run))
+    assert (old["pos"], new["pos"]) == (64, 80)
+    np.testing.assert_array_equal(new["frames"][:64], old["frames"][:64])
+    np.testing.assert_array_equal(new["fields"]["rewards"][:64], old["fields"]["rewards"])
+    # Every episode that was cut where the first run ended keeps its last frame beside those of the new ones.
+    assert new["ended"][63].all()
+
+
 def first_frame(run: Run, path: Path) -> np.ndarray[Any, Any]:
     reader = imageio_ffmpeg.read_frames(str(record_video(run, "target", path)))
     width, height = next(reader)["size"]

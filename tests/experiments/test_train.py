@@ -142,6 +142,27 @@ def test_an_interrupted_run_resumes_bit_identical(
 
 
 @pytest.mark.usefixtures("eager")
+@pytest.mark.parametrize("agent", ["a2c", "sac", "ars"])
+def test_every_kind_of_agent_saves_when_it_is_interrupted(agent: str, tiny: Tiny, tmp_path: Path) -> None:
+    """On-policy agents between two rollouts, off-policy ones between two updates, searches between two generations."""
+    config = tiny(agent, steps=400, checkpoint_every=100_000)
+    whole = train(config, tmp_path / "whole", num_threads=1)
+    sent: list[int] = []
+
+    def report(done: int, total: int, speed: float, mean: float) -> None:
+        if done >= 150 and not sent:
+            sent.append(done)
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(Interrupted, match=r"^stopped at \d+ of 400 steps and saved; the same command continues$"):
+        train(config, tmp_path / "cut", num_threads=1, report=report)
+    run = create_run(config, tmp_path / "cut")
+    assert 150 <= int(run.latest_checkpoint().name) < 400
+    assert same(final_state(train(config, tmp_path / "cut", num_threads=1)), final_state(whole))
+    assert timeless(run) == timeless(whole)
+
+
+@pytest.mark.usefixtures("eager")
 def test_a_second_signal_stops_at_once(tiny: Tiny, tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         train(tiny(), tmp_path, num_threads=1, report=stop_after(10))

@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 import yaml
 
+from agents import AGENTS, AgentConfig
 from experiments.cli import main
 from experiments.commands import COMMANDS
 from experiments.config import RunConfig
-from experiments.run import Run
+from experiments.run import Run, create_run
 from experiments.statistics import read_episodes
 
 WITH_DEFAULTS = {"train", "evaluate", "study", "search", "gallery", "play", "synth", "fit-pose", "fit-reward", "bench"}
@@ -56,11 +57,24 @@ def test_help_of_train_has_units_and_choices(
     out = " ".join(capsys.readouterr().out.replace("│", " ").split())
     for words in (
         "Environment steps (of 8 ms for the hopper) after which an episode ends. (default: 500)",
-        "One of: ppo, recurrent_ppo, dagger, sac, tqc, cem. (default: ppo)",
+        f"One of: {', '.join(AGENTS)}. (default: ppo)",
         "(default: source)",
         "cpu or cuda. (default: cpu)",
     ):
         assert words in out
+
+
+def test_an_agent_learns_on_from_another_run(place: Path, asked: list[dict[str, Any]]) -> None:
+    """What is not given is as in that run."""
+    sac = RunConfig(agent=AgentConfig("sac", {"gamma": 0.9}), horizon=50, seed=2)
+    start = create_run(sac, place / "runs").directory
+    main(["train", f"--start={start}", "--steps", "400000", "--study", "more", "--agent.hyperparameters", "tau=0.1"])
+    (call,) = asked
+    config = call["config"]
+    assert (config.start, config.steps, config.study) == (str(start), 400_000, "more")
+    assert (config.agent.name, config.horizon, config.seed) == ("sac", 50, 2)
+    hyperparameters = config.agent.hyperparameters
+    assert (hyperparameters["gamma"], hyperparameters["tau"], hyperparameters["buffer_size"]) == (0.9, 0.1, 1_000_000)
 
 
 def test_training_then_everything_that_follows(

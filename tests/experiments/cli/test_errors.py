@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from agents import AGENTS
 from experiments.cli import main
 from experiments.config import RunConfig
 from experiments.run import Run, create_run, find_runs
@@ -51,8 +52,32 @@ REFUSED: list[tuple[list[str], str]] = [
     ),
     (["play", "RUN", "--sight", "touch"], "unknown sight 'touch' of state; accepted: state, error-model"),
     (["study", "sights.yaml"], "sights.yaml: study s, cells[0]: unknown sight 'touch' of state; accepted: state,"),
-    (["train", "--agent", "dqn"], "unknown agent 'dqn'; accepted: ppo, recurrent_ppo, dagger, sac, tqc, cem"),
-    (["train", "--agent=dqn"], "unknown agent 'dqn'; accepted: ppo, recurrent_ppo, dagger, sac, tqc, cem"),
+    (["train", "--agent", "dqn"], "unknown agent 'dqn'; accepted: ppo, recurrent_ppo, a2c, trpo, reinforce, dagger, "),
+    (["train", "--agent=dqn"], "unknown agent 'dqn'; accepted: ppo, recurrent_ppo, a2c, trpo, reinforce, dagger, "),
+    (
+        ["train", "--agent", "ars", "--pipeline", "pixels"],
+        "ARS takes no images; accepted: the pipelines state and",
+    ),
+    (["train", "--agent", "ars", "--agent.hyperparameters", "n_top=9"], "n_top is 9; it must be at most n_delta, 8"),
+    (
+        ["train", "--agent", "td3", "--agent.hyperparameters", "action_noise=-1"],
+        "action_noise is -1; it must be",
+    ),
+    (["train", "--agent", "sac", "--agent.hyperparameters", "std=0.5"], "unknown hyperparameter 'std' of sac"),
+    ([*HYPER, "std=linear(1,0)"], "hyperparameter std is 0.0; it must be a number above 0"),
+    ([*HYPER, "std=often"], "cannot read std 'often'; accepted: a number, or linear(start, end)"),
+    (["train", "--agent", "reinforce", "--agent.hyperparameters", "baseline=mean"], "accepted: none, whiten, learned"),
+    (
+        ["train", "--start", "nowhere"],
+        "start nowhere: not a run directory, nor a checkpoint in one, nor",
+    ),
+    (["train", "--start=nowhere"], "start nowhere: not a run directory, nor a checkpoint in one, nor a folder"),
+    (["train", "--start", "RUN", "--study", "more"], ", has learned from 512; accepted: more, since they count"),
+    (
+        ["train", "--start", "RUN", "--study", "more", "--agent", "a2c"],
+        "agent.name is 'a2c', but 'ppo' in ",
+    ),
+    (["train", "--start", "RUN"], "holds a run with start = '', not "),
     (["train", "--randomization", "magic"], "unknown randomisation 'magic'; accepted: none, uniform"),
     (["train", "--frobnicate", "1"], "Unrecognized options: --frobnicate, 1 (see simgap train --help)"),
     (["train", "--steps", "-1"], "steps is -1; it must be from 0"),
@@ -172,8 +197,7 @@ def test_errors_read_the_same_on_every_terminal(
         main(["train", "--agent", "dqn"])
     assert stop.value.code == 2
     assert complaint() == (
-        "simgap: error: agent: unknown agent 'dqn'; accepted: ppo, recurrent_ppo, dagger, sac, tqc, cem "
-        "(see simgap train --help)"
+        f"simgap: error: agent: unknown agent 'dqn'; accepted: {', '.join(AGENTS)} (see simgap train --help)"
     )
 
 
