@@ -155,7 +155,7 @@ def create_run(config: RunConfig, root: Path = RUNS) -> Run:
         # Hyperparameters, a device or an estimator that are refused end here, before anything is on disk.
         config.make_agent()
         if config.pipeline == "pose":
-            config.pose.directory(config.figure)
+            config.pose.directory(config.task.name)
         write_text(file, to_yaml(config))
         return run
     stored = open_run(run.directory)

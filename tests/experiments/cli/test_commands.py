@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import yaml
 
+import envs
 from experiments.cli import main
 from experiments.commands import COMMANDS
 from experiments.config import RunConfig
@@ -55,7 +56,8 @@ def test_help_of_train_has_units_and_choices(
         main(["train", "--help"])
     out = " ".join(capsys.readouterr().out.replace("│", " ").split())
     for words in (
-        "Environment steps (of 8 ms for the hopper) after which an episode ends. (default: 500)",
+        "Environment steps after which an episode ends: of 8 ms for hopper and walker2d, 40 ms for",
+        *envs.FIGURES,
         "One of: ppo, recurrent_ppo, dagger, sac, tqc. (default: ppo)",
         "(default: source)",
         "cpu or cuda. (default: cpu)",
