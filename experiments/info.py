@@ -12,6 +12,7 @@ from experiments import report_tables
 from experiments.checkpoints import list_checkpoints
 from experiments.config import to_yaml
 from experiments.files import read_json, read_yaml
+from experiments.findings import horizons
 from experiments.metrics import read_curve
 from experiments.run import Run
 from experiments.statistics import gaps, read_episodes, summarize
@@ -19,7 +20,7 @@ from experiments.statistics import gaps, read_episodes, summarize
 
 def print_runs(runs: Sequence[Run]) -> None:
     """Everything about one run, or a table of several."""
-    console = Console()
+    console = Console(markup=False)  # the options of a figure stand in brackets
     if len(runs) == 1:
         console.print(to_yaml(runs[0].config), highlight=False, markup=False)
     table = _table(["run", "state", "steps", "wall clock", "steps/s", "training return", "horizon"])
@@ -75,12 +76,11 @@ def print_pose(report: Path) -> None:
     for goal in goals:
         reached = [f"{value}{'' if goal['met'][camera] else ' missed'}" for camera, value in goal["reached"].items()]
         table.add_row(goal["text"], goal["wanted"], *reached)
-    Console().print(table)
+    Console(markup=False).print(table)
 
 
 def _returns_title(episodes: pd.DataFrame) -> str:
-    horizons = " and ".join(str(h) for h in sorted(set(episodes["horizon"])))
-    return f"return per episode of {horizons} steps: IQM over seeds (95 % interval)"
+    return f"return per episode of {horizons(episodes)} steps: IQM over seeds (95 % interval)"
 
 
 def _print(data: report_tables.Table, title: str) -> None:
@@ -89,7 +89,7 @@ def _print(data: report_tables.Table, title: str) -> None:
     table.columns[0].no_wrap = True
     for row in data["rows"]:
         table.add_row(*(cell.replace(" · ", "\n") if isinstance(cell, str) else "\n".join(cell) for cell in row))
-    Console().print(table)
+    Console(markup=False).print(table)
 
 
 def _table(columns: Sequence[str], title: str | None = None) -> Table:
