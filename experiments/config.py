@@ -41,8 +41,8 @@ class RunConfig:
     domain: str = "source"
     """Physics to train in: nominal, source or target, and shifts such as 'source, torso_mass+1'."""
     horizon: int = 500
-    """Environment steps after which an episode ends: of 8 ms for hopper and walker2d, 40 ms for inverted_pendulum, 50 ms
-    for half_cheetah and ant."""
+    """Environment steps after which an episode ends: of 8 ms for hopper and walker2d, 40 ms for inverted_pendulum,
+    50 ms for half_cheetah and ant."""
     pipeline: str = "state"
     """What the agent observes. One of: state, pixels, pose."""
     pixels: PixelsPipeline = field(default_factory=PixelsPipeline)
