@@ -5,7 +5,6 @@ Importing this package registers ``simgap/<Figure>-v0`` with Gymnasium for every
 
 import os
 import sys
-from typing import Any
 
 # MuJoCo decides at its import how to make OpenGL contexts; EGL needs no display and falls back to software.
 if sys.platform == "linux":
@@ -13,13 +12,18 @@ if sys.platform == "linux":
 
 import gymnasium
 
+from envs.ant import Ant
 from envs.anymal_c import AnymalC
 from envs.batched import BatchedEnv, Randomizer
 from envs.domains import Domain, domain_model, parse_domain
+from envs.half_cheetah import HalfCheetah
 from envs.hopper import Hopper
+from envs.inverted_pendulum import InvertedPendulum
+from envs.options import figure_text, file_form, make_task, split_figure
 from envs.parameters import physical_parameters
 from envs.single import SingleEnv
 from envs.task import Task
+from envs.walker2d import Walker2d
 
 __all__ = [
     "FIGURES",
@@ -29,6 +33,8 @@ __all__ = [
     "SingleEnv",
     "Task",
     "domain_model",
+    "figure_text",
+    "file_form",
     "make",
     "make_vec",
     "parse_domain",
@@ -36,18 +42,33 @@ __all__ = [
     "task_of",
 ]
 
-FIGURES: dict[str, type[Task]] = {"hopper": Hopper, "anymal_c": AnymalC}
+FIGURES: dict[str, type[Task]] = {
+    "hopper": Hopper,
+    "inverted_pendulum": InvertedPendulum,
+    "walker2d": Walker2d,
+    "half_cheetah": HalfCheetah,
+    "ant": Ant,
+    "anymal_c": AnymalC,
+}
 
 
-def task_of(figure: str) -> Task:
-    """The task of a figure with its default reward.
+def task_of(figure: str, **options: object) -> Task:
+    """The task of a figure: ``hopper``, or with options as ``ant[contact_forces=all, forward_reward_weight=2]``.
+
+    Args:
+        figure: a key of :data:`FIGURES`, perhaps with options, which are the fields of its task.
+        options: more of them.
 
     Raises:
-        ValueError: the figure is not known.
+        ValueError: the figure or an option is not known, an option is given twice or cannot have its value.
     """
-    if figure not in FIGURES:
-        raise ValueError(f"unknown figure {figure!r}; accepted: {', '.join(FIGURES)}")
-    return FIGURES[figure]()
+    name, written = split_figure(figure)
+    if name not in FIGURES:
+        raise ValueError(f"unknown figure {name!r}; accepted: {', '.join(FIGURES)}")
+    twice = sorted({*written} & {*options})
+    if twice:
+        raise ValueError(f"figure {figure!r}: option {twice[0]} is given twice")
+    return make_task(FIGURES[name], figure, {**written, **options})
 
 
 def make_vec(
@@ -64,7 +85,7 @@ def make_vec(
     """Many simulations of a figure behind Stable-Baselines3's VecEnv.
 
     Args:
-        figure: a key of :data:`FIGURES`.
+        figure: a key of :data:`FIGURES`, perhaps with options; see :func:`task_of`.
         num_envs: how many simulations.
         domain: a named domain, shifts, or both; see :mod:`envs.domains`.
         horizon: environment steps after which an episode is truncated.
@@ -80,9 +101,17 @@ def make_vec(
     return BatchedEnv(task_of(figure), num_envs, domain, horizon, seed, num_threads, randomizer, mass_only, camera)
 
 
-def make(figure: str, **kwargs: Any) -> SingleEnv:
-    """One simulation of a figure behind Gymnasium's interface; see :class:`envs.single.SingleEnv`."""
-    return SingleEnv(task_of(figure), **kwargs)
+def make(
+    figure: str,
+    domain: str = "nominal",
+    horizon: int = 1000,
+    mass_only: bool = False,
+    camera: str = "track",
+    render_mode: str | None = None,
+    **options: object,
+) -> SingleEnv:
+    """One simulation of a figure behind Gymnasium's interface; see :func:`make_vec` and :func:`task_of`."""
+    return SingleEnv(task_of(figure, **options), domain, horizon, mass_only, camera, render_mode)
 
 
 for _figure in FIGURES:

@@ -19,6 +19,7 @@ import mujoco
 import numpy as np
 import numpy.typing as npt
 
+from envs.options import check_options
 from envs.position_targets import load_robot
 from envs.task import Array, State
 
@@ -83,6 +84,7 @@ class AnymalC:
     def __post_init__(self) -> None:
         if self.model and self.ground != "flat":
             raise ValueError(f"ground is {self.ground!r}, but model {self.model!r} brings its own; give one of the two")
+        check_options(self, "control_cost_weight", "fall_cost", "reset_noise")
 
     @property
     def xml(self) -> Path:

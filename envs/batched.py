@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+import mujoco
 import numpy as np
 import numpy.typing as npt
 from mujoco.batch import Batch
@@ -14,7 +15,7 @@ from envs.domains import domain_model
 from envs.frames import Ids, Shot
 from envs.parameters import FIELDS, find_parameter, operate, physical_parameters, write_parameters
 from envs.render import Renderer
-from envs.task import Array, Task, action_space, observation_space
+from envs.task import CONTACT_FORCES, Array, Task, action_space, observation_space
 
 DIVERGED = 1e10
 """A state beyond this, or not a number, is a failed simulation (MuJoCo's own limit, ``mjMAXVAL``)."""
@@ -70,8 +71,13 @@ class BatchedEnv(VecEnv):
         self.randomizer = randomizer
         self.model = domain_model(task, domain, mass_only)
         self.dt = float(self.model.opt.timestep) * task.frame_skip
-        self.batch = Batch(self.model, num_envs, num_threads)
-        self._state = {name: self.batch.bind(name) for name in task.fields}
+        # Contact forces are computed from all that a step leaves behind, which only a persistent batch keeps.
+        self.batch = Batch(self.model, num_envs, num_threads, persistent=CONTACT_FORCES in task.fields)
+        bound = {name: self.batch.bind(name) for name in task.fields}
+        self._derived = {name: field for name, field in bound.items() if not field.flags.writeable}
+        """Fields that follow from a simulation's state; the batch alone writes them, so they are copied."""
+        self._state = {name: np.zeros_like(field) if name in self._derived else field for name, field in bound.items()}
+        self._data = mujoco.MjData(self.model)
         self._initial_state = self.batch.state[0].copy()
         self._qpos, self._qvel = self.batch.bind("qpos"), self.batch.bind("qvel")
         self._ctrl = self.batch.bind("ctrl")
@@ -138,6 +144,19 @@ class BatchedEnv(VecEnv):
         for i in ids:
             self._qpos[i], self._qvel[i] = self.task.reset(self._rngs[i], self.model.qpos0)
         self.batch.forward(ids)
+        for name, field in self._derived.items():
+            self._state[name][ids] = 0.0 if name == CONTACT_FORCES else field[ids]
+
+    def _read_derived(self) -> None:
+        """Copy what the last step computed."""
+        for name, field in self._derived.items():
+            self._state[name][:] = field
+        if CONTACT_FORCES in self._derived:
+            forces = self._state[CONTACT_FORCES]
+            for i in range(self.num_envs):
+                # No force of a contact depends on what may be drawn: each contact has its own friction already.
+                mujoco.mj_rnePostConstraint(self.model, self.batch.get_data(i, self._data))
+                forces[i] = self._data.cfrc_ext
 
     def _set_parameters(self, ids: npt.NDArray[np.int32], values: Mapping[str, Array]) -> None:
         for name, value in values.items():
@@ -161,6 +180,7 @@ class BatchedEnv(VecEnv):
         before = {name: field.copy() for name, field in self._state.items()}
         self._ctrl[:] = self._actions
         self.batch.step(nstep=self.task.frame_skip)
+        self._read_derived()
         self._elapsed += 1
         diverged = self._diverged()
         if len(diverged):
@@ -223,6 +243,7 @@ class BatchedEnv(VecEnv):
             "returns": self._returns.copy(),
             "rngs": [rng.bit_generator.state for rng in self._rngs],
             "diverged_episodes": self.diverged_episodes,
+            "derived": {name: self._state[name].copy() for name in self._derived},
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -237,6 +258,8 @@ class BatchedEnv(VecEnv):
             rng.bit_generator.state = saved
         self.diverged_episodes = int(state["diverged_episodes"])
         self.batch.state[:] = state["physics"]
+        for name in self._derived:
+            self._state[name][:] = state["derived"][name]
         self._reset_seeds()
 
     def get_images(self) -> Sequence[npt.NDArray[np.uint8] | None]:

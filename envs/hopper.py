@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from envs.options import check_options
+from envs.rewards import OFF, above_speed, control_cost
 from envs.task import Array, State, gymnasium_asset
 
 # Masses in kg of the assignment that this study repeats, which an older MuJoCo derived from the same XML;
@@ -32,6 +34,8 @@ class Hopper:
     """Hop forward without falling: speed + 1 for each step upright − control cost."""
 
     forward_reward_weight: float = 1.0
+    minimum_speed: float = OFF
+    """A step slower than this, m/s, earns neither for its speed nor for being upright."""
     control_cost_weight: float = 1e-3
     healthy_reward: float = 1.0
     healthy_state: float = 100.0
@@ -52,6 +56,9 @@ class Hopper:
     # The torso carries the gap between source and target: drawing it must be declared.
     randomized: tuple[str, ...] = field(default=("thigh_mass", "leg_mass", "foot_mass"), init=False)
 
+    def __post_init__(self) -> None:
+        check_options(self, "control_cost_weight", "healthy_state", "healthy_angle", "reset_noise")
+
     def observe(self, state: State) -> Array:
         """Height, pitch, three joint angles, then all six velocities: ``(n, 11)``."""
         velocities = np.clip(state["qvel"], -MAX_VELOCITY, MAX_VELOCITY)
@@ -67,13 +74,10 @@ class Hopper:
     ) -> tuple[Array, dict[str, Array]]:
         """Forward speed + upright bonus − control cost, with each term."""
         speed = (after["qpos"][:, X] - before["qpos"][:, X]) / dt
-        forward = self.forward_reward_weight * speed
-        survive = ~terminated * self.healthy_reward
-        # Gymnasium sums the squares in the action's own precision, then multiplies by a Python number: for float32
-        # actions that is a float64 under NumPy 1 and a float32 from NumPy 2 on.
-        precision = (1.0 * action.dtype.type(1)).dtype
-        squares = np.sum(np.square(action), axis=1).astype(precision)
-        control = (self.control_cost_weight * squares).astype(np.float64)
+        forward, survive = above_speed(
+            self.minimum_speed, speed, self.forward_reward_weight * speed, ~terminated * self.healthy_reward
+        )
+        control = control_cost(self.control_cost_weight, action)
         terms = {"reward_forward": forward, "reward_survive": survive, "reward_ctrl": -control}
         return forward + survive - control, terms
 

@@ -1,7 +1,9 @@
 """Physical parameters of a model by name: where they live in the model, what they may be, how to set them.
 
 Names are ``<element>_<quantity>``: ``torso_mass``, ``torso_inertia``, ``foot_friction``,
-``thigh_joint_damping``, ``thigh_joint_gear``, and ``gravity``. A value is always absolute, in SI units:
+``thigh_joint_damping``, ``thigh_joint_gear``, and ``gravity``. A body without a name has that of its joint. There is no
+friction of a geom that touches nothing, and no damping of a joint that has neither damping nor a motor. A value is
+always absolute, in SI units:
 
 ========== ==========================================================================================
 mass        kg; the body's inertia follows as if the XML had been edited, unless ``mass_only``
@@ -59,17 +61,20 @@ def physical_parameters(model: mujoco.MjModel) -> dict[str, Parameter]:
         found.append(Parameter(name, quantity, field, index, float(nominal)))
 
     for body in range(1, model.nbody):
-        name = model.body(body).name
+        name = body_name(model, body)
         add(name, "mass", "body_mass", body, model.body_mass[body])
         add(name, "inertia", "body_inertia", body, 1.0)
     for geom in range(model.ngeom):
         name = model.geom(geom).name.removesuffix("_geom")
-        add(name, "friction", "geom_friction", geom, model.geom_friction[geom, 0])
-    for motor in range(model.nu):
-        joint = int(model.actuator_trnid[motor, 0])
-        name = model.joint(joint).name
+        if _touches(model, geom):
+            add(name, "friction", "geom_friction", geom, model.geom_friction[geom, 0])
+    driven = [int(joint) for joint in model.actuator_trnid[:, 0]]
+    for joint in range(model.njnt):
         dof = int(model.jnt_dofadr[joint])
-        add(name, "damping", "dof_damping", dof, model.dof_damping[dof])
+        if joint in driven or model.dof_damping[dof]:
+            add(model.joint(joint).name, "damping", "dof_damping", dof, model.dof_damping[dof])
+    for motor, joint in enumerate(driven):
+        name = model.joint(joint).name
         if model.actuator_biastype[motor] == mujoco.mjtBias.mjBIAS_NONE:
             add(name, "gear", "actuator_gear", motor, model.actuator_gear[motor, 0])
             continue
@@ -78,6 +83,22 @@ def physical_parameters(model: mujoco.MjModel) -> dict[str, Parameter]:
             add(name, "strength", "actuator_forcerange", motor, model.actuator_forcerange[motor, 1])
     add("", "gravity", "opt.gravity", 0, -model.opt.gravity[2])
     return {parameter.name: parameter for parameter in found}
+
+
+def body_name(model: mujoco.MjModel, body: int) -> str:
+    """What a body is called, or its first joint where it has no name, or else its number."""
+    name: str = model.body(body).name
+    if not name and model.body_jntnum[body]:
+        name = model.joint(int(model.body_jntadr[body])).name
+    return name or f"body_{body}"
+
+
+def _touches(model: mujoco.MjModel, geom: int) -> bool:
+    """Whether any other geom can touch this one."""
+    others = np.arange(model.ngeom) != geom
+    types, affinities = model.geom_contype, model.geom_conaffinity
+    meets = (types[geom] & affinities[others]) | (types[others] & affinities[geom])
+    return bool(meets.any())
 
 
 def find_parameter(parameters: dict[str, Parameter], name: str) -> Parameter:
@@ -154,7 +175,7 @@ def write_parameters(
             case "gravity":
                 fields["opt.gravity"][rows, 2] = -value
     for body in bodies:
-        element = model.body(body).name
+        element = body_name(model, body)
         mass = values.get(f"{element}_mass", np.full(len(rows), model.body_mass[body]))
         shape = model.body_inertia[body] if mass_only else body_inertia(model, body, mass)
         factor = values.get(f"{element}_inertia", np.ones(len(rows)))

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from envs.batched import DIVERGED
 from envs.domains import domain_model
 from envs.render import Renderer
-from envs.task import Array, Task, action_space, observation_space
+from envs.task import CONTACT_FORCES, Array, Task, action_space, observation_space
 
 
 class SingleEnv(gymnasium.Env[Array, npt.NDArray[np.float32]]):
@@ -66,6 +66,8 @@ class SingleEnv(gymnasium.Env[Array, npt.NDArray[np.float32]]):
         before = self._state()
         self.data.ctrl[:] = action
         mujoco.mj_step(self.model, self.data, nstep=self.task.frame_skip)
+        if CONTACT_FORCES in self.task.fields:
+            mujoco.mj_rnePostConstraint(self.model, self.data)
         self._elapsed += 1
         moving = np.concatenate((self.data.qpos, self.data.qvel))
         diverged = not bool((np.abs(moving) < DIVERGED).all())

@@ -5,6 +5,7 @@ simulator is never called. The batched and the single environment are both built
 disagree.
 """
 
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -16,11 +17,17 @@ import numpy.typing as npt
 
 Array = npt.NDArray[np.float64]
 State = Mapping[str, Array]
-"""The MjData fields a task declares, each ``(n, size of the field)``."""
+"""The MjData fields a task declares, each ``(n, *shape of the field)``."""
+CONTACT_FORCES = "cfrc_ext"
+"""The MjData field of contact forces on each body, which MuJoCo computes on demand only; zero at a reset."""
 
 
 class Task(Protocol):
-    """One figure with a task. Implementations are frozen dataclasses, one file a figure."""
+    """One figure with a task. Implementations are frozen dataclasses, one file a figure.
+
+    The fields that its constructor takes are the options of the figure (:mod:`envs.options`): numbers, or one of the
+    words of a ``Literal``.
+    """
 
     @property
     def name(self) -> str:
@@ -103,7 +110,30 @@ def load_model(task: Task) -> mujoco.MjModel:
         raise FileNotFoundError(f"figure {task.name}: no MJCF file at {task.xml}")
     if isinstance(task, Loader):
         return task.load()
-    return mujoco.MjModel.from_xml_path(str(task.xml))
+    return compile_spec(load_spec(task.xml))
+
+
+def load_spec(xml: Path) -> mujoco.MjSpec:
+    """What an MJCF file describes; where it has no camera, with one that is as that of Gymnasium's runners.
+
+    Raises:
+        ValueError: MuJoCo cannot read the file.
+    """
+    spec = mujoco.MjSpec.from_file(str(xml))
+    if not spec.cameras and spec.bodies[1:]:
+        side = mujoco.mjtOrientation.mjORIENTATION_XYAXES
+        camera = spec.bodies[1].add_camera(
+            name="track", mode=mujoco.mjtCamLight.mjCAMLIGHT_TRACKCOM, pos=[0.0, -3.0, 0.3]
+        )
+        camera.alt.type, camera.alt.xyaxes = side, [1, 0, 0, 0, 0, 1]
+    return spec
+
+
+def compile_spec(spec: mujoco.MjSpec) -> mujoco.MjModel:
+    """Compile it without MuJoCo's warning that an attribute of Gymnasium's half cheetah is deprecated."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "compiler attribute 'settotalmass' is deprecated", UserWarning)
+        return spec.compile()
 
 
 def observation_space(task: Task) -> gymnasium.spaces.Box:

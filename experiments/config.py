@@ -36,11 +36,13 @@ class RunConfig:
     study: str = "default"
     """Study that the run belongs to: a folder of the runs directory."""
     figure: str = "hopper"
-    """The simulated body. One of: hopper."""
+    """The simulated body, perhaps with options of its task, as 'ant[contact_forces=all, minimum_speed=0.5]'. One of:
+    hopper, inverted_pendulum, walker2d, half_cheetah, ant, anymal_c."""
     domain: str = "source"
     """Physics to train in: nominal, source or target, and shifts such as 'source, torso_mass+1'."""
     horizon: int = 500
-    """Environment steps (of 8 ms for the hopper) after which an episode ends."""
+    """Environment steps after which an episode ends: of 8 ms for hopper and walker2d, 10 ms for anymal_c, 40 ms for
+    inverted_pendulum, 50 ms for half_cheetah and ant."""
     pipeline: str = "state"
     """What the agent observes. One of: state, pixels, pose."""
     pixels: PixelsPipeline = field(default_factory=PixelsPipeline)
@@ -66,6 +68,8 @@ class RunConfig:
     """Where the networks live: cpu or cuda."""
 
     def __post_init__(self) -> None:
+        # One text for one task: it names directories and stands in tables.
+        object.__setattr__(self, "figure", envs.figure_text(self.task))
         for name, low, high in (
             ("steps", 0, 10**12),
             ("num_envs", 0, MAX_ENVS),
@@ -118,10 +122,15 @@ class RunConfig:
         )
 
     @property
+    def task(self) -> envs.Task:
+        """The figure's task with its options."""
+        return envs.task_of(self.figure)
+
+    @property
     def path(self) -> Path:
         """The run's directory below the runs directory."""
         domain = re.sub(r"\s+", "", self.domain).replace("/", "_")
-        cell = f"{self.figure}-{domain}-{self.sees.name}-{self.randomization.label}-{self.agent.name}"
+        cell = f"{envs.file_form(self.figure)}-{domain}-{self.sees.name}-{self.randomization.label}-{self.agent.name}"
         return Path(self.study) / cell / f"seed-{self.seed:03d}"
 
     @property
@@ -167,11 +176,10 @@ class RunConfig:
 
     def make_env(self, num_envs: int, num_threads: int, domain: str | None = None) -> envs.BatchedEnv:
         """The training environment; with ``domain``, an evaluation environment there, never randomised."""
-        task = envs.task_of(self.figure)
         training, evaluation = seed_streams(self.seed)
         randomizer = None
         if domain is None:
-            randomizer = make_randomizer(self.randomization, task.randomized, training)
+            randomizer = make_randomizer(self.randomization, self.task.randomized, training)
         return envs.make_vec(
             self.figure,
             num_envs,

@@ -55,8 +55,10 @@ def duration(seconds: float) -> str:
 
 
 def horizons(frame: pd.DataFrame) -> str:
-    """The horizons of a frame, ``500`` or ``500 or 1000``, in steps."""
-    return " or ".join(number(h) for h in sorted(set(frame["horizon"])))
+    """The horizons of a frame in steps: ``500``, ``500 or 1000``, or ``500 (hopper) or 1000 (ant)``."""
+    found = {h: list(dict.fromkeys(rows["figure"])) for h, rows in frame.groupby("horizon", sort=True)}
+    several = len(found) > 1 and frame["figure"].nunique() > 1
+    return " or ".join(f"{number(h)} ({', '.join(who)})" if several else number(h) for h, who in found.items())
 
 
 def method(randomization: str) -> str:

@@ -53,7 +53,7 @@ def find_policies(figure: str, policies: Sequence[Path]) -> list[Run]:
     """
     runs = find_runs(list(policies))
     for run in runs:
-        if run.config.figure != figure:
+        if run.config.task.name != figure:
             raise ValueError(f"{run.directory}: a policy of {run.config.figure}; accepted: of {figure}")
     return runs
 

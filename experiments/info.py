@@ -13,6 +13,7 @@ from experiments.checkpoints import list_checkpoints
 from experiments.config import flat, to_plain, to_yaml
 from experiments.executors import LOG
 from experiments.files import read_json, read_yaml
+from experiments.findings import horizons
 from experiments.metrics import read_curve
 from experiments.reward_report import prediction_rows, ranking_rows
 from experiments.run import Run
@@ -25,7 +26,7 @@ SHOWN = ("study", "seed", "horizon")
 
 def print_runs(runs: Sequence[Run]) -> None:
     """Everything about one run, or a table of several with the keys in which their configurations differ."""
-    console = Console()
+    console = Console(markup=False)  # the options of a figure stand in brackets
     if len(runs) == 1:
         console.print(to_yaml(runs[0].config), highlight=False, markup=False)
     keys = differing_keys(runs)
@@ -135,7 +136,7 @@ def print_pose(report: Path) -> None:
     for goal in goals:
         reached = [f"{value}{'' if goal['met'][camera] else ' missed'}" for camera, value in goal["reached"].items()]
         table.add_row(goal["text"], goal["wanted"], *reached)
-    Console().print(table)
+    Console(markup=False).print(table)
 
 
 def print_reward(directory: Path) -> None:
@@ -148,12 +149,11 @@ def print_reward(directory: Path) -> None:
         table = _table(columns)
         for row in rows:
             table.add_row(*row)
-        Console().print(table)
+        Console(markup=False).print(table)
 
 
 def _returns_title(episodes: pd.DataFrame) -> str:
-    horizons = " and ".join(str(h) for h in sorted(set(episodes["horizon"])))
-    return f"return per episode of {horizons} steps: IQM over seeds (95 % interval)"
+    return f"return per episode of {horizons(episodes)} steps: IQM over seeds (95 % interval)"
 
 
 def _print(data: report_tables.Table, title: str) -> None:
@@ -162,7 +162,7 @@ def _print(data: report_tables.Table, title: str) -> None:
     table.columns[0].no_wrap = True
     for row in data["rows"]:
         table.add_row(*(cell.replace(" · ", "\n") if isinstance(cell, str) else "\n".join(cell) for cell in row))
-    Console().print(table)
+    Console(markup=False).print(table)
 
 
 def _table(columns: Sequence[str], title: str | None = None) -> Table:

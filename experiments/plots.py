@@ -90,7 +90,7 @@ def learning_curves(curves: pd.DataFrame, horizon: int | None = None) -> Figure:
     """One panel per cell: IQM over seeds, the seeds' 25 to 75 % range, and each seed's thin line.
 
     Args:
-        curves: columns ``randomization, train_domain, pipeline, agent, seed, step, return``; the
+        curves: columns ``figure, randomization, train_domain, pipeline, agent, seed, step, return``; the
             return is the mean of the training episodes in the last window, in the training domain
             (NaN before the first episode ends).
         horizon: longest possible episode in steps, for the axis label.

@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 
+from envs import file_form
 from experiments import findings, goals, plots, report_tables, sight_charts, sights
 from experiments.files import read_json, read_yaml, write_text
 from experiments.findings import PERCENT, count
@@ -67,8 +68,9 @@ def write_report(directory: Path) -> Path:
     all_lost = gaps(episodes, study["source"], study["target"])
     summary, lost = sights.own(everything), sights.own(all_lost)
     parts = sights.taken_apart(episodes, study["source"], study["target"])
+    charts = _charts_of_figures(study, sights.own(episodes), summary, lost, curves)
     figures = {
-        **_figures(study, sights.own(episodes), summary, lost, curves),
+        **charts,
         **_comparisons(study, path.parent, everything, episodes),
         **_sight_figures(parts, sights.calibration(episodes)),
     }
@@ -93,6 +95,7 @@ def write_report(directory: Path) -> Path:
         "levels": report_tables.levels_table(everything),
         "goals": goals.goals_reached(study, everything, episodes),
         "figures": figures,
+        "kinds": {kind: [n for n, c in charts.items() if c["kind"] == kind] for kind in ("returns", "gap", "learning")},
         "runs": report_tables.runs_table(runs, episodes),
         "training": report_tables.training_words(runs),
         "took": findings.duration(provenance["wall_s"]),
@@ -138,13 +141,33 @@ def _checked(
     return content
 
 
-def _figures(
+def _charts_of_figures(
     study: Mapping[str, Any],
     episodes: pd.DataFrame,
     summary: pd.DataFrame,
     lost: pd.DataFrame,
     curves: pd.DataFrame | None,
 ) -> dict[str, dict[str, Any]]:
+    """The charts of every figure, whose returns have no scale in common; where there are several, they are named."""
+    several = summary["figure"].nunique() > 1
+    charts = {}
+    for body in dict.fromkeys(summary["figure"]):
+        own = [frame[frame["figure"] == body] for frame in (episodes, summary, lost)]
+        learned = None if curves is None else curves[curves["figure"] == body]
+        for kind, chart in _charts(study, own[0], own[1], own[2], learned).items():
+            title = f"{chart['title']}: {body}" if several else chart["title"]
+            charts[f"{kind}-{file_form(body)}" if several else kind] = {**chart, "title": title, "kind": kind}
+    return charts
+
+
+def _charts(
+    study: Mapping[str, Any],
+    episodes: pd.DataFrame,
+    summary: pd.DataFrame,
+    lost: pd.DataFrame,
+    curves: pd.DataFrame | None,
+) -> dict[str, dict[str, Any]]:
+    """Of one figure."""
     horizons = findings.horizons(summary)
     low, high = summary["n_seeds"].min(), summary["n_seeds"].max()
     seeds = count(high, "seed") if low == high else f"{low} to {high} seeds"

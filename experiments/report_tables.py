@@ -129,7 +129,7 @@ def levels_table(summary: pd.DataFrame) -> Table:
 
 def runs_table(runs: pd.DataFrame, episodes: pd.DataFrame) -> Table:
     """One row per training run: size, wall-clock, divergences, and its mean return per domain."""
-    keys = ["pipeline", "randomization", "agent", "train_domain", "seed"]
+    keys = ["figure", "pipeline", "randomization", "agent", "train_domain", "seed"]
     scores = seed_scores(episodes).groupby([*keys, "eval_domain"]).mean().unstack("eval_domain")
     domains = list(scores.columns)
     merged = runs.merge(scores, left_on=keys, right_index=True, how="left")

@@ -112,7 +112,7 @@ def roll_out(
 
 
 def _load(run: Any, figure: str) -> Any:
-    if run.config.figure != figure:
+    if run.config.task.name != figure:
         raise ValueError(f"{run.directory}: a policy of {run.config.figure}; accepted: of {figure}")
     policy = load_trained(run, DOMAIN, num_envs=1, num_threads=1)
     if isinstance(policy.env, Normalizer):

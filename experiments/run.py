@@ -159,7 +159,7 @@ def create_run(config: RunConfig, root: Path = RUNS) -> Run:
             config = replace(config, start=str(find_start(config)))
             run = Run(config, run.directory)
         if config.pipeline == "pose":
-            config.pose.directory(config.figure)
+            config.pose.directory(config.task.name)
         write_text(file, to_yaml(config))
         return run
     stored = open_run(run.directory)

@@ -38,6 +38,7 @@ def comparison_chart(compared: pd.DataFrame, episodes: pd.DataFrame) -> Figure:
     domains = list(dict.fromkeys(compared["eval_domain"]))
     texts = list(dict.fromkeys(compared["text"]))
     published = compared["published"].notna().any()
+    measured = compared.dropna(subset="horizon") if compared["n_seeds"].any() else episodes
     scores = seed_scores(episodes)
     height = 1.45 if published else 1.0  # of a domain's place, in heights of our bar
     pitch = height * len(domains) + 1.15
@@ -66,7 +67,7 @@ def comparison_chart(compared: pd.DataFrame, episodes: pd.DataFrame) -> Figure:
         axes.barh(0, 0, color="white", edgecolor=SOFT, hatch="/////", label="published")
     axes.axvline(0, color=INK, lw=1)
     axes.set_ylim(pitch * len(texts) - 1.4, -1.5)
-    axes.set_xlabel(f"return per episode of {horizons(episodes)} steps", fontsize=TEXT, color=INK)
+    axes.set_xlabel(f"return per episode of {horizons(measured)} steps", fontsize=TEXT, color=INK)
     legend(figure, axes)
     return figure
 

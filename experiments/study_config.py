@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from envs import figure_text, task_of
 from experiments.config import NAME, NAME_WORDS, RunConfig, parse_config
 from experiments.files import read_yaml
 
@@ -24,11 +25,16 @@ class Goal:
     train_domain: str
     eval_domain: str
     at_least: float
+    figure: str = ""
+    """Empty where the study has one; so are ``pipeline`` and ``agent``."""
     pipeline: str = ""
-    """Empty where the study has one; so is ``agent``."""
     agent: str = ""
     of: dict[str, str] = field(default_factory=dict)
     """Columns in which another cell differs, of whose IQM ``at_least`` is then a share."""
+
+    def __post_init__(self) -> None:
+        if self.figure:  # as tables have it
+            object.__setattr__(self, "figure", figure_text(task_of(self.figure)))
 
 
 @dataclass(frozen=True)
@@ -39,9 +45,14 @@ class ComparedCell:
 
     text: str
     cell: dict[str, str]
-    """Values of ``pipeline`` (perhaps with a sight, as pose@state), ``randomization``, ``agent``, ``train_domain``."""
+    """Values of ``figure``, ``pipeline`` (perhaps with a sight, as pose@state), ``randomization``, ``agent``,
+    ``train_domain``."""
     published: dict[str, float] = field(default_factory=dict)
     """What others report for it, by evaluation domain."""
+
+    def __post_init__(self) -> None:
+        if "figure" in self.cell:
+            object.__setattr__(self, "cell", {**self.cell, "figure": figure_text(task_of(self.cell["figure"]))})
 
 
 @dataclass(frozen=True)

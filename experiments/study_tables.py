@@ -17,7 +17,7 @@ from experiments.study_config import StudyConfig
 from experiments.tables import CURVES, EPISODES, read_table
 from experiments.tables import RUNS as RUN_COLUMNS
 
-_CELL = ["pipeline", "randomization", "agent", "train_domain"]
+_CELL = ["figure", "pipeline", "randomization", "agent", "train_domain"]
 
 
 @dataclass(frozen=True)

@@ -82,6 +82,7 @@ EPISODES: Mapping[str, Column] = {
     "diverged": FLAG,
 }
 CURVES: Mapping[str, Column] = {
+    "figure": NAME,
     "randomization": NAME,
     "train_domain": NAME,
     "pipeline": NAME,
@@ -92,6 +93,7 @@ CURVES: Mapping[str, Column] = {
 }
 RUNS: Mapping[str, Column] = {
     "cell": NAME,
+    "figure": NAME,
     "pipeline": NAME,
     "randomization": NAME,
     "agent": NAME,

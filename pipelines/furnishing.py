@@ -8,6 +8,8 @@ import mujoco
 import numpy as np
 import numpy.typing as npt
 
+from envs.task import compile_spec, load_spec
+
 MOST_TEXTURES = 1000
 """That MuJoCo's renderer can hold (``mjMAXTEXTURE``)."""
 
@@ -52,7 +54,7 @@ def furnish(
     count = len(flat) + len(cubes)
     if model.ntex + count > MOST_TEXTURES:
         raise ValueError(f"{model.ntex} + {count} textures; MuJoCo draws at most {MOST_TEXTURES}")
-    spec = mujoco.MjSpec.from_file(str(xml))
+    spec = load_spec(xml)
     kinds = [(mujoco.mjtTexture.mjTEXTURE_2D, edge) for edge in flat]
     kinds += [(mujoco.mjtTexture.mjTEXTURE_CUBE, edge) for edge in cubes]
     textures = [
@@ -73,7 +75,7 @@ def furnish(
     ]
     cone = spec.add_mesh(name="furniture", scale=[0.8, 0.8, 1.0])
     cone.make_cone(24, 0.0)
-    furnished = spec.compile()
+    furnished = compile_spec(spec)
     added = Furniture(
         flat=_ids(textures[: len(flat)]),
         cubes=_ids(textures[len(flat) :]),

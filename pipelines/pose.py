@@ -94,6 +94,11 @@ class PosePipeline:
         try:
             found = json.loads(file.read_text(encoding="utf-8"))["figure"]
         except FileNotFoundError:
+            if not self.estimator:
+                raise ValueError(
+                    f"no pose estimator of {figure} ships with simgap; accepted: pose.estimator with a directory that "
+                    "simgap fit-pose made"
+                ) from None
             raise ValueError(
                 f"{directory}: no estimator is there; accepted: a directory that simgap fit-pose made"
             ) from None

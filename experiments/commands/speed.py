@@ -5,14 +5,14 @@ from typing import Literal
 
 
 def bench(
-    what: Literal["simulation", "frames", "rendering", "pose"] = "simulation",
+    what: Literal["simulation", "figures", "frames", "rendering", "pose"] = "simulation",
     steps: int = 400,
     training_steps: int = 200_000,
     images: int = 300,
     estimator: Path | None = None,
     dataset: Path | None = None,
 ) -> None:
-    """Compare speeds on this machine: physics and training, MuJoCo's frames, Blender's, or estimating keypoints.
+    """Compare speeds on this machine: physics and training, every figure, frames of MuJoCo or Blender, or keypoints.
 
     Args:
         what: What is measured.
@@ -22,7 +22,11 @@ def bench(
         estimator: An estimator.onnx, to see what bfloat16 costs its accuracy.
         dataset: Directory of the dataset whose test images it then looks at.
     """
-    if what == "frames":
+    if what == "figures":
+        from benchmarks.figures import main as run_figures
+
+        run_figures(steps)
+    elif what == "frames":
         from benchmarks.frames import main as run_frames
 
         run_frames(images)

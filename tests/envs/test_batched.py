@@ -202,7 +202,7 @@ def test_impossible_counts_are_refused(options: dict[str, int], message: str) ->
 
 
 def test_an_unknown_figure_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"^unknown figure 'hoper'; accepted: hopper, anymal_c$"):
+    with pytest.raises(ValueError, match=rf"^unknown figure 'hoper'; accepted: {', '.join(envs.FIGURES)}$"):
         envs.make_vec("hoper", 1)
 
 
@@ -279,3 +279,47 @@ def test_writing_to_what_a_step_returned_does_not_reach_the_simulation() -> None
         np.testing.assert_array_equal(rewards, expected[1])
         observations[:] = np.nan
         rewards[:] = np.nan
+
+
+def ants(seed: int = 0) -> Any:
+    draws = FixedRandomizer([parse_draw("torso_mass * uniform(0.5, 2)")], seed=4)
+    return envs.make_vec("ant", 3, "target", horizon=25, seed=seed, num_threads=1, randomizer=draws)
+
+
+def test_an_ant_continues_from_its_saved_state_with_where_its_torso_was() -> None:
+    actions = np.random.default_rng(2).uniform(-1, 1, (60, 3, 8)).astype(np.float32)
+    env, fresh = ants(), ants(seed=99)
+    env.reset()
+    played(env, actions[:31])
+    saved = copy.deepcopy(env.state_dict())
+    uninterrupted = played(env, actions[31:])
+    fresh.load_state_dict(saved)
+    assert_same(played(fresh, actions[31:]), uninterrupted)
+    assert any(np.abs(step[0][:, 27:]).max() > 0 for step in uninterrupted)  # feet touched the floor
+
+
+def test_contact_forces_are_the_same_for_any_number_of_threads() -> None:
+    actions = np.random.default_rng(2).uniform(-1, 1, (40, 3, 8)).astype(np.float32)
+    runs = []
+    for threads in (1, 2):
+        env = envs.make_vec("ant", 3, horizon=25, seed=1, num_threads=threads)
+        env.reset()
+        runs.append(played(env, actions))
+    assert_same(runs[0], runs[1])
+
+
+def test_a_diverged_ant_keeps_its_last_contact_forces_and_begins_anew_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    env: Any = envs.make_vec("ant", 2, seed=1, num_threads=1)
+    env.reset()
+    for _ in range(20):
+        last = env.step(np.zeros((2, 8), np.float32))[0]
+    assert np.abs(last[0, 27:]).max() > 0
+    env.batch.bind("qfrc_applied")[0] = np.nan
+    observations, rewards, dones, infos = env.step(np.zeros((2, 8), np.float32))
+    np.testing.assert_array_equal(infos[0]["terminal_observation"], last[0])
+    assert (rewards[0], dones.tolist()) == (0.0, [True, False])
+    np.testing.assert_array_equal(observations[0, 27:], np.zeros(78))
+    assert np.isfinite(env.step(np.zeros((2, 8), np.float32))[0]).all()

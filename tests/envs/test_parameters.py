@@ -5,6 +5,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+import envs
 from envs.hopper import Hopper
 from envs.parameters import body_inertia, find_parameter, operate, physical_parameters
 from envs.task import load_model
@@ -41,6 +42,68 @@ def test_the_parameters_of_the_hopper_and_their_nominal_values() -> None:
         **{f"{joint}_joint_gear": ("gear", 200.0) for joint in ("thigh", "leg", "foot")},
         "gravity": ("gravity", 9.81),
     }
+
+
+def names(figure: str, quantity: str) -> list[str]:
+    found = physical_parameters(load_model(envs.task_of(figure)))
+    return [parameter.name for parameter in found.values() if parameter.quantity == quantity]
+
+
+def test_what_touches_nothing_has_no_friction_and_a_passive_joint_has_damping() -> None:
+    assert names("inverted_pendulum", "friction") == []
+    assert names("inverted_pendulum", "damping") == ["slider_damping", "hinge_damping"]
+    assert names("inverted_pendulum", "gear") == ["slider_gear"]
+    assert names("inverted_pendulum", "mass") == ["cart_mass", "pole_mass"]
+
+
+def test_joints_without_damping_and_motors_have_none() -> None:
+    joints = ("bthigh", "bshin", "bfoot", "fthigh", "fshin", "ffoot")
+    assert names("half_cheetah", "damping") == [f"{joint}_damping" for joint in joints]
+    assert names("half_cheetah", "gear") == [f"{joint}_gear" for joint in joints]
+
+
+def test_bodies_without_a_name_have_that_of_their_joint() -> None:
+    legs = ("front_left_leg", "front_right_leg", "back_leg", "right_back_leg")
+    bodies = [name for i, leg in enumerate(legs, start=1) for name in (leg, f"aux_{i}", f"ankle_{i}")]
+    assert names("ant", "mass") == [f"{body}_mass" for body in ("torso", *bodies)]
+    assert names("ant", "inertia") == [f"{body}_inertia" for body in ("torso", *bodies)]
+
+
+@pytest.mark.parametrize("figure", envs.FIGURES)
+def test_a_figure_has_a_parameter_of_each_quantity_for_every_part(figure: str) -> None:
+    model = load_model(envs.task_of(figure))
+    found = physical_parameters(model)
+    assert len([p for p in found.values() if p.quantity == "mass"]) == model.nbody - 1
+    assert len([p for p in found.values() if p.quantity in ("gear", "stiffness")]) == model.nu
+    assert found["gravity"].nominal == 9.81
+    assert all(name and not name.startswith("_") for name in found)
+
+
+@pytest.mark.parametrize("figure", envs.FIGURES)
+def test_what_a_figure_randomises_it_has_and_its_gap_is_not_in_it(figure: str) -> None:
+    task = envs.task_of(figure)
+    found = physical_parameters(load_model(task))
+    assert task.randomized
+    assert set(task.randomized) <= set(found)
+    source, target = (dict(shift[::2] for shift in envs.parse_domain(d, task).shifts) for d in ("source", "target"))
+    gap = {name for name in {**source, **target} if source.get(name) != target.get(name)}
+    assert gap
+    assert not gap & set(task.randomized)
+
+
+def test_a_body_without_a_name_or_a_joint_has_its_number() -> None:
+    model = compiled('<body><geom size="1" mass="2"/></body>')
+    assert physical_parameters(model)["body_1_mass"].nominal == 2
+
+
+def test_the_mass_of_a_body_without_a_name_reaches_it() -> None:
+    task = envs.task_of("ant")
+    nominal, shifted = envs.domain_model(task, ""), envs.domain_model(task, "ankle_3_mass*2, ankle_3_inertia=3")
+    changed = np.flatnonzero(shifted.body_mass != nominal.body_mass)
+    assert changed.tolist() == [10]
+    assert shifted.body_mass[10] == 2 * nominal.body_mass[10]
+    # A capsule's inertia is proportional to its mass.
+    np.testing.assert_allclose(shifted.body_inertia[10], 6 * nominal.body_inertia[10], rtol=1e-12)
 
 
 def test_capsule_inertia_is_the_compilers_bit_for_bit() -> None:

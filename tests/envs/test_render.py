@@ -106,3 +106,17 @@ def test_without_a_track_camera_there_is_no_rail() -> None:
             Camera(model, name)
     with pytest.raises(ValueError, match=r"^unknown camera 'drone'; accepted: track, rail$"):
         Camera(load_model(Hopper()), "drone")
+
+
+def test_every_figure_has_a_camera_that_follows_it() -> None:
+    for figure in envs.FIGURES:
+        model = load_model(envs.task_of(figure))
+        camera = Camera(model, "track")
+        data = mujoco.MjData(model)
+        seen = []
+        for x in (0.0, 0.7):
+            data.qpos[0] = x
+            mujoco.mj_forward(model, data)
+            seen.append(data.cam_xpos[camera.id].copy())
+        np.testing.assert_allclose(seen[1] - seen[0], [0.7, 0, 0], atol=1e-12, err_msg=figure)
+        assert seen[0][1] < -1  # from the side

@@ -58,6 +58,9 @@ def test_a_policy_of_another_figure_is_refused(own_run: Run) -> None:
     (own_run.directory / "config.yaml").write_text(text)
     with pytest.raises(ValueError, match="unknown figure 'unicorn'"):
         harvest("hopper", [own_run.directory], seed=0)
+    (own_run.directory / "config.yaml").write_text(text.replace("figure: unicorn", "figure: walker2d"))
+    with pytest.raises(ValueError, match=r"seed-000: a policy of walker2d; accepted: of hopper$"):
+        harvest("hopper", [own_run.directory], seed=0)
 
 
 def test_policies_that_never_fall_are_refused(tmp_path: Path) -> None:

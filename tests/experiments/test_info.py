@@ -5,11 +5,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import yaml
 
 from experiments.config import RunConfig
-from experiments.info import differing_keys, print_runs
+from experiments.info import differing_keys, print_returns, print_runs
 from experiments.run import Run, create_run
 from experiments.statistics import read_episodes
 
@@ -144,3 +145,16 @@ def test_damaged_files_are_named(own_run: Run, name: str, content: str) -> None:
     with pytest.raises(ValueError, match=name) as caught:
         print_runs([own_run])
     assert "\n" not in str(caught.value)
+
+
+def test_figures_are_told_apart_with_their_options_and_horizons(
+    own_run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    episodes = read_episodes(own_run.episodes)
+    figure = "hopper[minimum_speed=1]"
+    both = pd.concat([episodes, episodes.assign(figure=figure, horizon=60)])
+    both.to_csv(own_run.episodes, index=False)
+    print_returns([own_run])
+    out = capsys.readouterr().out
+    assert f"return per episode of 50 (hopper) or 60 ({figure}) steps" in out
+    assert len(lines_with(out, figure)) == 1 + 2  # the title, and a row in each domain

@@ -27,6 +27,7 @@ def write_study(directory: Path, seeds: int = 5, gap: bool = True) -> Path:
     for (randomization, train), level in cells.items():
         for seed in range(seeds):
             who: dict[str, Any] = {
+                "figure": "hopper",
                 "pipeline": "state",
                 "randomization": randomization,
                 "agent": "ppo",
@@ -35,7 +36,7 @@ def write_study(directory: Path, seeds: int = 5, gap: bool = True) -> Path:
             offset = OFFSETS[seed] if seeds > 1 else 0.0
             episodes += [
                 who
-                | {"study": "tiny", "figure": "hopper", "horizon": 500, "steps": 2000}
+                | {"study": "tiny", "horizon": 500, "steps": 2000}
                 | {"eval_domain": domain, "episode": episode, "length": 500}
                 | {"return": level[domain] + offset, "terminated": False, "diverged": False}
                 for domain in domains
@@ -263,3 +264,41 @@ def test_settings_are_told_apart_when_a_study_has_several(tmp_path: Path) -> Non
     assert text.index("uniform (loses") < text.index("State, per 500-step episode")
     assert "state · source · uniform 1650" in text
     assert "masters the source (pixels) met" in text
+
+
+def test_figures_have_charts_of_their_own_and_their_horizon_beside_them(tmp_path: Path) -> None:
+    write_study(tmp_path)
+    ant = "ant[forward_reward_weight=2]"
+    for name in ("episodes.csv", "runs.csv", "curves.csv"):
+        frame = pd.read_csv(tmp_path / name)
+        other = frame.assign(figure=ant)
+        if "horizon" in frame:
+            other = other.assign(horizon=1000)
+        if "episode" in frame:
+            other["return"] *= 2
+        pd.concat([frame, other]).to_csv(tmp_path / name, index=False)
+    plan = yaml.safe_load((tmp_path / "study.yaml").read_text())
+    goal = {"randomization": "none", "train_domain": "source", "eval_domain": "source", "at_least": 3000}
+    plan["goals"] = [goal | {"text": "walks", "figure": ant}, goal | {"text": "hops", "figure": "hopper"}]
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(plan))
+    text = words(write_report(tmp_path))
+    drawn = {path.stem for path in (tmp_path / "figures").glob("*.png")}
+    of_ant = "ant,forward_reward_weight=2"
+    assert drawn == {f"{kind}-{who}" for kind in ("returns", "gap", "learning") for who in ("hopper", of_ant)}
+    for expected in (
+        f"What each policy earns: {ant} Return per episode of 1000 steps.",
+        "What each policy earns: hopper Return per episode of 500 steps.",
+        f"Returns per episode of 500 (hopper) or 1000 ({ant}) steps; interquartile",
+        "Hopper, per 500-step episode in source and target: 1700 and 1000 with no randomisation (loses 700",
+        "Ant[forward_reward_weight=2], per 1000-step episode in source and target: 3400 and 2000 with no",
+        "hopper · source · uniform 1650 1560 90 90 to 90 5 % 70 %",
+        f"{ant} · source · uniform 3300 3120 180 180 to 180 5 % 70 %",
+        "walks met goal ≥ 3000, reached 3400",
+        "hops missed by 1300 goal ≥ 3000, reached 1700",
+    ):
+        assert expected in text, expected
+    readme = (tmp_path / "README.md").read_text()
+    assert f"![What each policy earns: {ant}](figures/returns-{of_ant}.png)" in readme
+    assert "![What each policy earns: hopper](figures/returns-hopper.png)" in readme
+    for returns in ("12,346 0 1660 960", "12,346 0 3320 1920"):  # of each figure's first seed
+        assert text.count(returns) == 1

@@ -56,6 +56,27 @@ def test_a_faulty_study_is_refused_in_one_line(changes: dict[str, Any], message:
     assert "\n" not in str(caught.value)
 
 
+def test_cells_goals_and_comparisons_may_name_a_figure(tmp_path: Path) -> None:
+    ant = "ant[forward_reward_weight=2.0,contact_forces=all]"
+    goal = {"text": "t", "randomization": "none", "train_domain": "source", "eval_domain": "source", "at_least": 1}
+    row = {"text": "r", "cell": {"figure": ant, "randomization": "none"}}
+    changes = {
+        "cells": [{}, {"figure": ant, "horizon": 20}],
+        "goals": [{**goal, "figure": ant}, goal],
+        "comparisons": [{"name": "c", "title": "t", "caption": "c", "rows": [row]}],
+    }
+    path = tmp_path / "study.yaml"
+    path.write_text(yaml.safe_dump(STUDY | changes))
+    study = read_study(str(path))
+    canonical = "ant[contact_forces=all, forward_reward_weight=2]"
+    assert [(run.figure, run.horizon) for run in study.runs()[:2]] == [("hopper", 50), (canonical, 20)]
+    assert [goal.figure for goal in study.goals] == [canonical, ""]
+    assert study.comparisons[0].rows[0].cell == {"figure": canonical, "randomization": "none"}
+    path.write_text(yaml.safe_dump(STUDY | {"goals": [{**goal, "figure": "unicorn"}]}))
+    with pytest.raises(ValueError, match=r"study.yaml: goals.0: unknown figure 'unicorn'; accepted: hopper, "):
+        read_study(str(path))
+
+
 @pytest.mark.parametrize(("text", "message"), [("a: [", "not valid YAML"), ("", "holds a NoneType"), ("{}", "name: ")])
 def test_a_file_that_is_no_study(text: str, message: str, tmp_path: Path) -> None:
     (tmp_path / "s.yml").write_text(text)

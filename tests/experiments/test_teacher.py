@@ -52,6 +52,15 @@ def test_a_teacher_that_does_not_serve_is_refused(config: RunConfig, ppo_run: Ru
     run = Run(RunConfig(**{**config.__dict__, "teacher": str(copy)}), tmp_path / "s" / "c" / "seed-000")
     assert teacher_directory(run) == copy
     load_teacher(run)
+    text = (copy / "config.yaml").read_text()
+    (copy / "config.yaml").write_text(text.replace("figure: hopper", "figure: hopper[minimum_speed=0.5]"))
+    load_teacher(run)  # it was taught otherwise, but observes the same
+    (copy / "config.yaml").write_text(text.replace("figure: hopper", "figure: walker2d"))
+    with pytest.raises(
+        ValueError, match=r"a policy of walker2d on state; accepted as a teacher: one of hopper on state"
+    ):
+        load_teacher(run)
+    (copy / "config.yaml").write_text(text)
     (copy / "done.json").unlink()
     with pytest.raises(ValueError, match=r"teacher: the teacher has not finished training; accepted: a run that has$"):
         load_teacher(run)

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+import envs
 from envs.domains import domain_model
 from envs.hopper import Hopper
 from envs.rotations import from_euler
@@ -152,6 +153,18 @@ def test_an_undressed_model_is_the_same_and_draws_the_same_frame() -> None:
             np.testing.assert_array_equal(getattr(furnished, name), getattr(MODEL, name), err_msg=name)
     assert furnished.opt.disableflags == MODEL.opt.disableflags
     assert [furnished.geom(i).name for i in range(5)] == [MODEL.geom(i).name for i in range(5)]
+
+
+@pytest.mark.parametrize("figure", envs.FIGURES)
+def test_every_figure_can_be_dressed(figure: str) -> None:
+    task = envs.task_of(figure)
+    model = domain_model(task, "target")
+    furnished = Looks(DEFAULT, 0).furnish(model, 1, task.xml)
+    assert furnished.camera("track").id == model.camera("track").id
+    np.testing.assert_array_equal(furnished.body_mass, model.body_mass)
+    np.testing.assert_array_equal(furnished.actuator_gear, model.actuator_gear)
+    assert furnished.ngeom == model.ngeom
+    assert furnished.ntex > model.ntex
 
 
 def test_furnishing_takes_edited_values_and_leaves_the_model_alone() -> None:

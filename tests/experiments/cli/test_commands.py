@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import yaml
 
+import envs
 from agents import AGENTS, AgentConfig
 from experiments.cli import main
 from experiments.commands import COMMANDS
@@ -56,7 +57,8 @@ def test_help_of_train_has_units_and_choices(
         main(["train", "--help"])
     out = " ".join(capsys.readouterr().out.replace("│", " ").split())
     for words in (
-        "Environment steps (of 8 ms for the hopper) after which an episode ends. (default: 500)",
+        "Environment steps after which an episode ends: of 8 ms for hopper and walker2d, 10 ms for anymal_c,",
+        *envs.FIGURES,
         f"One of: {', '.join(AGENTS)}. (default: ppo)",
         "(default: source)",
         "cpu or cuda. (default: cpu)",
