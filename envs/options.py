@@ -101,5 +101,5 @@ def _write(value: object) -> str:
 
 
 def file_form(figure: str) -> str:
-    """A canonical text as part of a file's name: brackets are patterns to shells and to ``glob``, a slash is a folder."""
+    """A canonical text as part of a file's name: brackets are patterns to shells and ``glob``, a slash is a folder."""
     return figure.replace(" ", "").replace("/", "_").replace("[", ",").removesuffix("]")
