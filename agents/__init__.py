@@ -16,6 +16,7 @@ from agents.state import (
     load_random_state,
     policy_state,
 )
+from agents.worst_episodes import WorstEpisodes, rollout_steps
 
 __all__ = [
     "AGENTS",
@@ -29,6 +30,7 @@ __all__ = [
     "Normalizer",
     "State",
     "Teacher",
+    "WorstEpisodes",
     "agent_state",
     "fold_normalizer",
     "image_policy",
@@ -39,4 +41,5 @@ __all__ = [
     "make_agent",
     "normalize",
     "policy_state",
+    "rollout_steps",
 ]

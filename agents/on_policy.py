@@ -13,6 +13,7 @@ from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.utils import LinearSchedule
 
 from agents.supervised import SupervisedPolicy, encode_rollout, fit_encoder
+from agents.worst_episodes import WorstEpisodes
 
 
 class EntropySchedule(OnPolicyAlgorithm):
@@ -28,7 +29,7 @@ class EntropySchedule(OnPolicyAlgorithm):
             self.logger.record("train/ent_coef", self.ent_coef)
 
 
-class PPO(EntropySchedule, stable_baselines3.PPO):
+class PPO(WorstEpisodes, EntropySchedule, stable_baselines3.PPO):
     """Proximal policy optimisation."""
 
     def train(self) -> None:

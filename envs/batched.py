@@ -35,6 +35,10 @@ class Randomizer(Protocol):
         """Learn from finished episodes: their keys ``(n, 2)``, absolute parameter values and returns, each ``(n,)``."""
         ...
 
+    def metrics(self) -> Mapping[str, float]:
+        """What to log of it: of each parameter that moves, ``<parameter>/low`` and ``<parameter>/high`` operands."""
+        ...
+
     def state_dict(self) -> dict[str, Any]:
         """What it has learned, as arrays and plain values; empty where that is nothing."""
         ...

@@ -214,6 +214,9 @@ class _Progress(BaseCallback):
 
     def _on_rollout_end(self) -> None:
         self.logger.record("rollout/diverged_episodes", self.simulation.diverged_episodes)
+        if self.simulation.randomizer is not None:
+            for name, value in self.simulation.randomizer.metrics().items():
+                self.logger.record(f"randomization/{name}", value)
 
 
 class _signals:
