@@ -29,6 +29,7 @@ from agents import (
 )
 from experiments.checkpoints import list_checkpoints, load_section, save_checkpoint
 from experiments.config import RunConfig
+from experiments.curricula import write_curriculum
 from experiments.files import write_json
 from experiments.metrics import MetricsFile, truncate_metrics, write_learning_curve
 from experiments.run import RUNS, Run, create_run, record_provenance
@@ -101,6 +102,7 @@ def train(config: RunConfig, root: Path = RUNS, num_threads: int = 0, report: Re
             env.close()
         callback.save_checkpoint()
         write_learning_curve(run)
+        write_curriculum(run)
         write_json(
             run.directory / "done.json",
             {
