@@ -62,7 +62,7 @@ class WorstEpisodes(OnPolicyAlgorithm):
 
     def train(self) -> None:
         """Learn from the rollout, or from the worst of it."""
-        if self.epsilon is None or 1 - self._current_progress_remaining < self._warmup:
+        if self.epsilon is None or 1 - self._current_progress_remaining <= self._warmup:
             super().train()
             return
         whole = self.rollout_buffer

@@ -80,12 +80,16 @@ def curriculum_chart(table: pd.DataFrame, only: Iterable[str] | None = None) -> 
     drawn = parameters(table)
     others = [name for name in QUANTITIES if name in set(table["quantity"])]
     panels = [name for name in (*drawn, *others) if only is None or name in only]
-    labels = cell_labels(table)
+    wanted = {name + end for name in panels for end in ("", *BOUNDS)}
+    labels = cell_labels(table)[table["quantity"].isin(wanted)]
+    table = table.loc[labels.index]
     groups = list(dict.fromkeys(labels))
-    figure = Figure(figsize=(WIDTH, 0.9 + 1.5 * len(panels) + 0.3 * len(groups)), layout="constrained")
+    figure = Figure(figsize=(WIDTH, 0.9 + 1.3 * len(panels) + 0.3 * len(groups)), layout="constrained")
     axes = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
     for place, name in zip(axes, panels, strict=True):
         style(place, "both")
+        place.yaxis.set_major_formatter(lambda value, _: f"{value:.4g}")
+        place.locator_params(axis="y", nbins=4)
         place.set_title(QUANTITIES.get(name, name), loc="left", fontsize=TEXT, color=INK)
         for i, group in enumerate(groups):
             _draw(place, table[labels == group], name, PALETTE[i % len(PALETTE)])

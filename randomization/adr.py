@@ -109,12 +109,14 @@ class AutoDR:
             outwards, what = -1, "narrowed"
         else:
             return
-        j = bound % len(self.draws)
+        j, below = bound % len(self.draws), bound < len(self.draws)
         before = self._place(bound)
-        if bound < len(self.draws):
-            self.low[j] = np.clip(before - outwards * self.config.step, 0, self.nominal[j])
+        # Rounded, so that ten steps of a tenth are one, and the limit is reached rather than approached.
+        moved = np.round(before + (-outwards if below else outwards) * self.config.step, 12)
+        if below:
+            self.low[j] = np.clip(moved, 0, self.nominal[j])
         else:
-            self.high[j] = np.clip(before + outwards * self.config.step, self.nominal[j], 1)
+            self.high[j] = np.clip(moved, self.nominal[j], 1)
         self._counts[what] += self._place(bound) != before
 
     def metrics(self) -> dict[str, float]:
