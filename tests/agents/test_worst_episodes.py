@@ -200,7 +200,8 @@ def test_rollouts_shorter_than_an_episode_are_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("horizon", "num_envs", "batch", "steps"), [(500, 32, 512, 512), (1000, 64, 512, 1000), (7, 3, 4, 8), (50, 1, 8, 56)]
+    ("horizon", "num_envs", "batch", "steps"),
+    [(500, 32, 512, 512), (1000, 64, 512, 1000), (7, 3, 4, 8), (50, 1, 8, 56)],
 )
 def test_rollouts_hold_whole_episodes_and_fill_their_batches(
     horizon: int, num_envs: int, batch: int, steps: int

@@ -62,9 +62,7 @@ def differences(function: Callable[[Array], Any], theta: Array) -> Array:
 @pytest.mark.parametrize("theta", THETAS)
 def test_gradients_equal_differences(theta: Array) -> None:
     other = THETAS[0] if theta is THETAS[1] else THETAS[1]
-    np.testing.assert_allclose(
-        betas.entropy_gradient(theta), differences(betas.entropy, theta), rtol=1e-6, atol=1e-8
-    )
+    np.testing.assert_allclose(betas.entropy_gradient(theta), differences(betas.entropy, theta), rtol=1e-6, atol=1e-8)
     np.testing.assert_allclose(
         betas.divergence_gradient(other, theta),
         differences(lambda t: betas.divergence(other, t), theta),

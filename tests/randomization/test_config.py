@@ -132,7 +132,8 @@ def test_declared_draws_replace_the_defaults() -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "kind"), [("uniform", FixedRandomizer), ("adr", AutoDR), ("doraemon", Doraemon), ("epopt", FixedRandomizer)]
+    ("method", "kind"),
+    [("uniform", FixedRandomizer), ("adr", AutoDR), ("doraemon", Doraemon), ("epopt", FixedRandomizer)],
 )
 def test_every_method_draws_within_the_same_ranges(method: str, kind: type) -> None:
     built = make_randomizer(RandomizationConfig(method, width=0.2, reference_return=1000.0), LIMBS, seed=9)

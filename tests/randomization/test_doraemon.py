@@ -249,5 +249,7 @@ def test_impossible_options_are_refused(options: dict[str, Any], message: str) -
 
 
 def test_nominal_at_the_end_of_a_range_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"^doraemon: nominal is at 0 of the range of leg_mass; accepted: from 0.005 to"):
+    with pytest.raises(
+        ValueError, match=r"^doraemon: nominal is at 0 of the range of leg_mass; accepted: from 0.005 to"
+    ):
         Doraemon([parse_draw("leg_mass * uniform(1, 2)")], 0, DoraemonConfig(), 1000)

@@ -31,9 +31,18 @@ def test_nominal_is_where_the_operand_changes_nothing() -> None:
     [
         ("leg_mass * normal(1, 0.1)", "adr: the draw of leg_mass is normal; accepted: the largest range, as uniform("),
         ("leg_mass = uniform(1, 2)", "adr: the draw of leg_mass sets it, and nominal is where adr starts; accepted: "),
-        ("leg_mass * uniform(1.1, 2)", "adr: the draw of leg_mass goes from 1.1 to 2; accepted: a range with nominal, 1,"),
-        ("leg_mass + uniform(1, 2)", "adr: the draw of leg_mass goes from 1 to 2; accepted: a range with nominal, 0, in"),
-        ("leg_mass * uniform(1, 1)", "adr: the draw of leg_mass goes from 1 to 1; accepted: a range with nominal, 1, in"),
+        (
+            "leg_mass * uniform(1.1, 2)",
+            "adr: the draw of leg_mass goes from 1.1 to 2; accepted: a range with nominal, 1,",
+        ),
+        (
+            "leg_mass + uniform(1, 2)",
+            "adr: the draw of leg_mass goes from 1 to 2; accepted: a range with nominal, 0, in",
+        ),
+        (
+            "leg_mass * uniform(1, 1)",
+            "adr: the draw of leg_mass goes from 1 to 1; accepted: a range with nominal, 1, in",
+        ),
     ],
 )
 def test_a_draw_that_is_no_range_around_nominal_is_refused(draw: str, message: str) -> None:
