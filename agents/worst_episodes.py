@@ -47,7 +47,8 @@ class WorstEpisodes(OnPolicyAlgorithm):
         self, env: VecEnv, callback: BaseCallback, rollout_buffer: RolloutBuffer, n_rollout_steps: int
     ) -> bool:
         """As SB3's; where episodes are compared, all begin anew afterwards."""
-        self._collected, self._ended = rollout_buffer, []
+        self._collected = rollout_buffer
+        self._ended: list[tuple[int, int, float]] = []
         goes_on = super().collect_rollouts(env, callback, rollout_buffer, n_rollout_steps)
         if self.epsilon is not None and goes_on:
             # After the rollout, not before it: a checkpoint between the two then holds the new episodes.
@@ -57,7 +58,8 @@ class WorstEpisodes(OnPolicyAlgorithm):
 
     def _update_info_buffer(self, infos: list[dict[str, Any]], dones: npt.NDArray[Any] | None = None) -> None:
         super()._update_info_buffer(infos, dones)
-        if dones is not None:  # called before the step is added, so that its row is the buffer's next
+        if self.epsilon is not None and dones is not None:
+            # Called before the step is added, so that its row is the buffer's next.
             self._ended += [(self._collected.pos, i, infos[i]["episode"]["r"]) for i in np.flatnonzero(dones)]
 
     def train(self) -> None:

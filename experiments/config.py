@@ -26,8 +26,8 @@ MAX_NAME = 200  # file systems take 255 bytes; temporary names add some
 NAME, NAME_WORDS = r"\w[\w.-]*", "letters, digits, '_', and after the first also '.' and '-'"
 """What a study may be called: it becomes the name of a folder."""
 REFERENCE_RETURN = {"hopper": 3.5}
-"""By figure: return per step of an episode that counts as mastered, for curricula that judge by it. Without randomisation
-the hopper earns 3.55 (500 steps) and 3.6 (1000 steps), see results/."""
+"""By figure: return per step of an episode that counts as mastered, for curricula that judge by it. The hopper earns
+3.55 (500 steps) and 3.6 (1000 steps) without randomisation, see results/."""
 _SEED_STRIDE = 1_000_000  # room for the environments of one training seed; see seed_streams
 
 

@@ -15,15 +15,15 @@ from randomization.distributions import Array
 
 def shapes(theta: Array) -> tuple[Array, Array]:
     """First and second shape parameters ``(n,)``."""
-    first, second = np.split(np.exp(np.asarray(theta, np.float64)), 2)
-    return first, second
+    both: Array = np.exp(np.asarray(theta, np.float64))
+    return both[: len(both) // 2], both[len(both) // 2 :]
 
 
 def quantile(theta: Array, u: Array) -> Array:
     """Values below which fractions ``u`` ``(n, k)`` of each distribution lie, strictly between 0 and 1."""
     a, b = shapes(theta)
     inside = np.finfo(np.float64).eps  # at 0 and 1 themselves a density has no logarithm
-    return np.clip(betaincinv(a[:, None], b[:, None], u), inside, 1 - inside)
+    return np.asarray(np.clip(betaincinv(a[:, None], b[:, None], u), inside, 1 - inside))
 
 
 def log_density(theta: Array, x: Array) -> Array:

@@ -45,10 +45,11 @@ def filled(buffer: Any) -> Any:
     """Every value of the buffer differs."""
     rng = np.random.default_rng(0)
     for _ in range(buffer.buffer_size):
-        shape = buffer.observation_space
+        space = buffer.observation_space
         obs: Any = rng.normal(size=(2, 3)).astype(np.float32)
-        if isinstance(shape, spaces.Dict):
-            obs = {name: rng.normal(size=(2, *entry.shape)).astype(np.float32) for name, entry in shape.items()}
+        if isinstance(space, spaces.Dict):
+            entries: Any = space.items()
+            obs = {name: rng.normal(size=(2, *entry.shape)).astype(np.float32) for name, entry in entries}
         value, log_prob = (torch.as_tensor(rng.normal(size=2)) for _ in range(2))
         buffer.add(obs, rng.normal(size=(2, 1)), rng.normal(size=2), np.zeros(2), value, log_prob)
     buffer.compute_returns_and_advantage(torch.zeros(2), np.ones(2, bool))
@@ -81,6 +82,7 @@ def test_kept_rows_of_a_dict_of_observations() -> None:
     buffer = filled(DictRolloutBuffer(4, space, ACTIONS, "cpu", n_envs=2))
     keep = np.zeros((4, 2), bool)
     keep[2, 1] = True
+    batch: Any
     (batch,) = kept_rows(buffer, keep).get()
     for name in ("state", "seen"):
         np.testing.assert_array_equal(batch.observations[name][0], buffer.observations[name][2, 1])

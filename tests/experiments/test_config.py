@@ -104,7 +104,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ),
     (
         {"randomization": {"method": "epopt"}, "agent": {"name": "ppo", "hyperparameters": {"n_steps": 128}}},
-        "f: hyperparameter n_steps is 128; randomization.method epopt compares whole episodes: accepted: the horizon, 500,",
+        "f: hyperparameter n_steps is 128; randomization.method epopt compares whole episodes: accepted: the horizon",
     ),
     ({"figure": "unicorn"}, "f: unknown figure 'unicorn'; accepted: hopper"),
     ({"pipeline": "smell"}, "f: unknown pipeline 'smell'; accepted: state, pixels, pose"),

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,12 @@ import torch
 from PIL import Image
 
 from experiments.checkpoints import list_checkpoints, load_section
-from experiments.config import RunConfig
+from experiments.config import RunConfig, parse_config, to_plain, to_yaml
 from experiments.curricula import curriculum_chart, figures, parameters, read_curriculum
+from experiments.evaluate import evaluate
 from experiments.run import Run
+from experiments.study_config import StudyConfig
+from experiments.study_tables import published_rows, rows_of, write_tables
 from experiments.tables import CURRICULA, read_table
 from experiments.train import train
 
@@ -174,6 +178,26 @@ def test_a_report_has_a_chart_of_the_parameters_and_one_of_the_rest() -> None:
     alone = table()[table()["quantity"] == "entropy"]
     (only,) = figures(alone).values()
     assert only["figure"].legends == []
+
+
+def test_a_study_keeps_what_moved_and_finds_it_again(runs: dict[str, Run], tmp_path: Path) -> None:
+    run = Run(runs["doraemon"].config, tmp_path / "runs" / runs["doraemon"].config.path)
+    shutil.copytree(runs["doraemon"].directory, run.directory)
+    evaluate(run, ["source", "target"], episodes=1, num_threads=1)
+    base = {key: value for key, value in to_plain(run.config).items() if key not in ("study", "seed")}
+    told = {"name": "tiny", "title": "t", "description": "d", "seeds": 1, "episodes": 1}
+    study = parse_config(StudyConfig, {**told, "base": base, "cells": [{}]}, "s")
+    rows = rows_of(run, study)
+    assert len(rows.curriculum) == len(read_curriculum(run))
+    directory = tmp_path / "results"
+    directory.mkdir()
+    write_tables([rows], directory)
+    (directory / "study.yaml").write_text(to_yaml(study))
+    (found,) = published_rows(study, directory).values()
+    assert found.curriculum["quantity"].tolist() == rows.curriculum["quantity"].tolist()
+    np.testing.assert_allclose(found.curriculum["value"], rows.curriculum["value"], rtol=1e-5)
+    write_tables([replace(rows, curriculum=rows.curriculum.iloc[:0])], directory)
+    assert not (directory / "curricula.csv").exists()
 
 
 def test_the_table_of_a_study_is_read_strictly(tmp_path: Path) -> None:

@@ -137,6 +137,7 @@ def test_declared_draws_replace_the_defaults() -> None:
 )
 def test_every_method_draws_within_the_same_ranges(method: str, kind: type) -> None:
     built = make_randomizer(RandomizationConfig(method, width=0.2, reference_return=1000.0), LIMBS, seed=9)
+    assert built is not None
     assert type(built) is kind
     assert built.bounds() == {(name, "*"): (0.8, 1.2) for name in LIMBS}
 

@@ -56,7 +56,7 @@ REFUSED: list[tuple[list[str], str]] = [
     (["train", "--randomization", "magic"], "unknown randomisation 'magic'; accepted: none, uniform"),
     (
         ["train", "--randomization", "adr", "--randomization.adr.step", "2"],
-        "adr.step is 2; it must be above 0 and at most",
+        "adr.step is 2; it must be above 0",
     ),
     (["train", "--randomization", "epopt", "--agent", "tqc"], "agent tqc cannot learn from the worst episodes alone"),
     (["train", "--randomization.doraemon.kl", "0.2"], "doraemon.kl is set but method is 'none'"),
