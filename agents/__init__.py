@@ -19,6 +19,7 @@ from agents.state import (
     policy_state,
     take_over,
 )
+from agents.worst_episodes import WorstEpisodes, rollout_steps
 
 __all__ = [
     "AGENTS",
@@ -33,6 +34,7 @@ __all__ = [
     "Normalizer",
     "State",
     "Teacher",
+    "WorstEpisodes",
     "agent_state",
     "fold_normalizer",
     "image_policy",
@@ -43,5 +45,6 @@ __all__ = [
     "make_agent",
     "normalize",
     "policy_state",
+    "rollout_steps",
     "take_over",
 ]

@@ -6,9 +6,10 @@ from stable_baselines3.common.buffers import DictRolloutBuffer
 
 from agents.exploration import Exploration
 from agents.supervised import SupervisedPolicy, encode_rollout, fit_encoder
+from agents.worst_episodes import WorstEpisodes
 
 
-class PPO(Exploration, stable_baselines3.PPO):
+class PPO(WorstEpisodes, Exploration, stable_baselines3.PPO):
     """Proximal policy optimisation."""
 
     def train(self) -> None:

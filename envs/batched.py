@@ -32,8 +32,20 @@ class Randomizer(Protocol):
         """Operands ``(n,)`` of each ``(parameter, operation)`` for ``(n, 2)`` keys."""
         ...
 
-    def observe(self, parameters: Mapping[str, Array], returns: Array) -> None:
-        """Learn from finished episodes: absolute parameter values and returns, each ``(n,)``."""
+    def observe(self, keys: npt.NDArray[np.int64], parameters: Mapping[str, Array], returns: Array) -> None:
+        """Learn from finished episodes: their keys ``(n, 2)``, absolute parameter values and returns, each ``(n,)``."""
+        ...
+
+    def metrics(self) -> Mapping[str, float]:
+        """What to log of it: of each parameter that moves, ``<parameter>/low`` and ``<parameter>/high`` operands."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """What it has learned, as arrays and plain values; empty where that is nothing."""
+        ...
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue from :meth:`state_dict`."""
         ...
 
 
@@ -134,10 +146,9 @@ class BatchedEnv(VecEnv):
         self._elapsed[ids] = 0
         self._returns[ids] = 0.0
         if self.randomizer is not None:
-            keys = np.stack((ids.astype(np.int64), self._episode[ids]), axis=1)
             drawn = {
                 name: operate(operation, self._parameters[name].nominal, operands)
-                for (name, operation), operands in self.randomizer.sample(keys).items()
+                for (name, operation), operands in self.randomizer.sample(self._keys(ids)).items()
             }
             self._set_parameters(ids, drawn)
         self.batch.state[ids] = self._initial_state
@@ -157,6 +168,10 @@ class BatchedEnv(VecEnv):
                 # No force of a contact depends on what may be drawn: each contact has its own friction already.
                 mujoco.mj_rnePostConstraint(self.model, self.batch.get_data(i, self._data))
                 forces[i] = self._data.cfrc_ext
+
+    def _keys(self, ids: npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:
+        """(environment, episode) of what simulations ``ids`` are in now."""
+        return np.stack((ids.astype(np.int64), self._episode[ids]), axis=1)
 
     def _set_parameters(self, ids: npt.NDArray[np.int32], values: Mapping[str, Array]) -> None:
         for name, value in values.items():
@@ -208,7 +223,7 @@ class BatchedEnv(VecEnv):
             self.diverged_episodes += len(diverged)
             if self.randomizer is not None:
                 finished = {name: value[ids] for name, value in self.parameters.items()}
-                self.randomizer.observe(finished, self._returns[ids])
+                self.randomizer.observe(self._keys(ids), finished, self._returns[ids])
             self.ended = self.shot(ids)
             self._start(ids)
             observations[ids] = self.task.observe({k: v[ids] for k, v in self._state.items()})
@@ -244,6 +259,7 @@ class BatchedEnv(VecEnv):
             "rngs": [rng.bit_generator.state for rng in self._rngs],
             "diverged_episodes": self.diverged_episodes,
             "derived": {name: self._state[name].copy() for name in self._derived},
+            "randomizer": self.randomizer.state_dict() if self.randomizer is not None else {},
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -257,6 +273,8 @@ class BatchedEnv(VecEnv):
         for rng, saved in zip(self._rngs, state["rngs"], strict=True):
             rng.bit_generator.state = saved
         self.diverged_episodes = int(state["diverged_episodes"])
+        if self.randomizer is not None:
+            self.randomizer.load_state_dict(state.get("randomizer", {}))  # older checkpoints are of fixed ones
         self.batch.state[:] = state["physics"]
         for name in self._derived:
             self._state[name][:] = state["derived"][name]

@@ -102,7 +102,7 @@ def learning_curves(curves: pd.DataFrame, horizon: int | None = None) -> Figure:
     panels = figure.subplots(len(groups), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
     for place, (axes, label) in enumerate(zip(panels, groups, strict=True)):
         color = PALETTE[place % len(PALETTE)]
-        _style(axes, "both")
+        style(axes, "both")
         runs = [run.sort_values("step") for _, run in curves[labels == label].groupby("seed")]
         for run in runs:
             axes.plot(run["step"], run["return"], color=color, lw=0.8, alpha=0.4)
@@ -137,13 +137,13 @@ VALUE: dict[str, Any] = {"va": "center", "ha": "left", "fontsize": TEXT, "color"
 def frame(height: float, grid: Literal["x", "both"] = "x") -> tuple[Figure, Axes]:
     figure = Figure(figsize=(WIDTH, height), layout="constrained")
     axes = figure.subplots()
-    _style(axes, grid)
+    style(axes, grid)
     if grid == "x":
         axes.tick_params(axis="y", left=False, labelleft=False)
     return figure, axes
 
 
-def _style(axes: Axes, grid: Literal["x", "both"]) -> None:
+def style(axes: Axes, grid: Literal["x", "both"]) -> None:
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.spines["bottom"].set_color(SOFT)
     axes.grid(axis=grid, color=GRID, lw=0.8)

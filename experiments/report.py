@@ -1,7 +1,7 @@
 """The report of a study: from the files of its directory to tables, figures and one HTML page.
 
 ``write_report`` reads ``study.yaml``, ``episodes.csv``, ``runs.csv``, ``provenance.json`` and, if
-present, ``curves.csv`` and ``videos/*.mp4``. It writes ``summary.csv``, ``gaps.csv``,
+present, ``curves.csv``, ``curricula.csv`` and ``videos/*.mp4``. It writes ``summary.csv``, ``gaps.csv``,
 ``figures/*.png``, ``report.html`` (self-contained) and ``README.md``. It never trains.
 """
 
@@ -12,12 +12,12 @@ from typing import Any
 import pandas as pd
 
 from envs import file_form
-from experiments import findings, goals, plots, report_tables, sight_charts, sights
+from experiments import curricula, findings, goals, plots, report_tables, sight_charts, sights
 from experiments.files import read_json, read_yaml, write_text
 from experiments.findings import PERCENT, count
 from experiments.pages import TEMPLATES, data_uri
 from experiments.statistics import gaps, read_episodes, summarize
-from experiments.tables import CURVES, RUNS, SETTING, read_table
+from experiments.tables import CURRICULA, CURVES, RUNS, SETTING, read_table
 
 Fields = Mapping[str, type | tuple[type, ...]]
 STUDY_FIELDS: Fields = {
@@ -62,6 +62,9 @@ def write_report(directory: Path) -> Path:
     curves = None
     if (directory / "curves.csv").exists():
         curves = read_table(directory / "curves.csv", CURVES).dropna()
+    moved = None
+    if (directory / "curricula.csv").exists():
+        moved = read_table(directory / "curricula.csv", CURRICULA)
     videos = sorted((directory / "videos").glob("[!.]*.mp4"))
 
     everything = summarize(episodes)
@@ -71,6 +74,7 @@ def write_report(directory: Path) -> Path:
     charts = _charts_of_figures(study, sights.own(episodes), summary, lost, curves)
     figures = {
         **charts,
+        **curricula.figures(moved),
         **_comparisons(study, path.parent, everything, episodes),
         **_sight_figures(parts, sights.calibration(episodes)),
     }

@@ -9,6 +9,7 @@
       checkpoints/<step>/ see experiments.checkpoints
       episodes.csv        a row per evaluation episode
       learning_curve.png  return over steps
+      curriculum.png      how the randomisation moved, where it did
       tensorboard/        event files
       done.json           written last
 """

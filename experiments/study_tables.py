@@ -8,13 +8,14 @@ from typing import Any
 import pandas as pd
 
 from experiments.config import parse_config
+from experiments.curricula import read_curriculum
 from experiments.evaluate import seen_as
 from experiments.files import read_yaml, write_text
 from experiments.metrics import read_curve
 from experiments.run import RUNS, Run
 from experiments.statistics import read_episodes
 from experiments.study_config import StudyConfig
-from experiments.tables import CURVES, EPISODES, read_table
+from experiments.tables import CURRICULA, CURVES, EPISODES, read_table
 from experiments.tables import RUNS as RUN_COLUMNS
 
 _CELL = ["figure", "pipeline", "randomization", "agent", "train_domain"]
@@ -28,6 +29,8 @@ class Rows:
     curve: pd.DataFrame
     run: pd.DataFrame
     """One row."""
+    curriculum: pd.DataFrame
+    """Empty where the randomisation did not move."""
 
 
 def rows_of(run: Run, study: StudyConfig) -> Rows:
@@ -36,6 +39,9 @@ def rows_of(run: Run, study: StudyConfig) -> Rows:
     curve = read_curve(run)
     # A hundred points a run draw the same curve as a thousand.
     curve = curve.iloc[:: max(1, len(curve) // 100)].assign(**cell)
+    curriculum = read_curriculum(run)
+    steps = curriculum["step"].unique()
+    curriculum = curriculum[curriculum["step"].isin(steps[:: max(1, len(steps) // 100)])].assign(**cell)
     result = run.result()
     facts = {
         "cell": run.directory.parent.name,
@@ -45,7 +51,7 @@ def rows_of(run: Run, study: StudyConfig) -> Rows:
         "steps_per_s": round(result["steps"] / result["wall_s"]),
         "diverged": result["diverged_episodes"],
     }
-    return Rows(_asked(read_episodes(run.episodes), run, study), curve, pd.DataFrame([facts]))
+    return Rows(_asked(read_episodes(run.episodes), run, study), curve, pd.DataFrame([facts]), curriculum)
 
 
 def published_rows(study: StudyConfig, directory: Path) -> dict[Path, Rows]:
@@ -64,6 +70,9 @@ def published_rows(study: StudyConfig, directory: Path) -> dict[Path, Rows]:
     known = {config.path: config for config in before.runs()}
     episodes = read_episodes(directory / "episodes.csv")
     curves, runs = read_table(directory / "curves.csv", CURVES), read_table(directory / "runs.csv", RUN_COLUMNS)
+    moved = pd.DataFrame(columns=list(CURRICULA))
+    if (directory / "curricula.csv").is_file():
+        moved = read_table(directory / "curricula.csv", CURRICULA)
     found = {}
     for config in study.runs():
         if known.get(config.path) != config:
@@ -73,18 +82,23 @@ def published_rows(study: StudyConfig, directory: Path) -> dict[Path, Rows]:
         row = runs[(runs["cell"] == run.directory.parent.name) & (runs["seed"] == config.seed)]
         asked = len(study.domains) * len(study.sights_of(config)) * study.episodes
         if len(row) == 1 and len(judged) == asked:
-            found[config.path] = Rows(judged, _of(curves, run, [*_CELL, "seed"]), row)
+            own = [*_CELL, "seed"]
+            found[config.path] = Rows(judged, _of(curves, run, own), row, _of(moved, run, own))
     return found
 
 
 def write_tables(rows: Sequence[Rows], directory: Path) -> None:
-    """Write ``episodes.csv``, ``curves.csv`` and ``runs.csv``."""
+    """Write ``episodes.csv``, ``curves.csv`` and ``runs.csv``; where a randomisation moved, ``curricula.csv``."""
     tables: Mapping[str, tuple[list[pd.DataFrame], Any, str]] = {
         "episodes": ([each.episodes for each in rows], EPISODES, "%.4f"),
         "curves": ([each.curve for each in rows], CURVES, "%.2f"),
         "runs": ([each.run for each in rows], RUN_COLUMNS, "%.10g"),
+        "curricula": ([each.curriculum for each in rows if len(each.curriculum)], CURRICULA, "%.6g"),
     }
     for name, (parts, columns, form) in tables.items():
+        if not parts:
+            (directory / f"{name}.csv").unlink(missing_ok=True)
+            continue
         table = pd.concat(parts)[list(columns)]
         write_text(directory / f"{name}.csv", table.to_csv(index=False, float_format=form))
 

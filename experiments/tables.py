@@ -91,6 +91,16 @@ CURVES: Mapping[str, Column] = {
     "step": COUNT,
     "return": Column(_number_or_missing, "a finite number or empty"),
 }
+CURRICULA: Mapping[str, Column] = {
+    "randomization": NAME,
+    "train_domain": NAME,
+    "pipeline": NAME,
+    "agent": NAME,
+    "seed": COUNT,
+    "step": COUNT,
+    "quantity": NAME,
+    "value": NUMBER,
+}
 RUNS: Mapping[str, Column] = {
     "cell": NAME,
     "figure": NAME,

@@ -29,6 +29,7 @@ from agents import (
 )
 from experiments.checkpoints import list_checkpoints, load_section, save_checkpoint
 from experiments.config import RunConfig
+from experiments.curricula import write_curriculum
 from experiments.files import write_json
 from experiments.metrics import MetricsFile, truncate_metrics, write_learning_curve
 from experiments.run import RUNS, Run, create_run, record_provenance
@@ -106,6 +107,7 @@ def train(config: RunConfig, root: Path = RUNS, num_threads: int = 0, report: Re
             env.close()
         callback.save_checkpoint()
         write_learning_curve(run)
+        write_curriculum(run)
         write_json(
             run.directory / "done.json",
             {
@@ -219,6 +221,9 @@ class _Progress(BaseCallback):
 
     def _on_rollout_end(self) -> None:
         self.logger.record("rollout/diverged_episodes", self.simulation.diverged_episodes)
+        if self.simulation.randomizer is not None:
+            for name, value in self.simulation.randomizer.metrics().items():
+                self.logger.record(f"randomization/{name}", value)
 
 
 class _signals:

@@ -1,6 +1,6 @@
 import math
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 import yaml
 
-from agents import AGENTS, AgentConfig
+from agents import AGENTS, AgentConfig, WorstEpisodes
 from experiments.config import MAX_ENVS, RunConfig, parse_config, seed_streams, to_plain, to_yaml
 from experiments.files import read_yaml
 from pipelines import PixelsPipeline, PosePipeline
-from randomization import RandomizationConfig
+from randomization import AutoDR, AutoDRConfig, DoraemonConfig, EPOptConfig, RandomizationConfig
 
 DRAWS = ("torso_mass + uniform(-0.5, 0.5)", "foot_friction*loguniform(0.5,2)", "gravity = truncnormal(9.8, 0.1, 9, 10)")
 CONFIGS = {
@@ -34,6 +34,11 @@ CONFIGS = {
     ),
     "draws": RunConfig(randomization=RandomizationConfig("uniform", draws=DRAWS)),
     "width": RunConfig(randomization=RandomizationConfig("uniform", width=0.1), mass_only=True),
+    **{
+        method: RunConfig(randomization=RandomizationConfig(method)).resolved()
+        for method in ("adr", "doraemon", "epopt")
+    },
+    "options": RunConfig(randomization=RandomizationConfig("adr", adr=AutoDRConfig(step=0.05), reference_return=900.0)),
     "domain": RunConfig(domain="source, torso_mass+1, foot_friction*0.5", horizon=1000, seed=999_999, device="cuda:1"),
 }
 
@@ -50,7 +55,9 @@ def test_a_configuration_comes_back_from_yaml_equal(config: RunConfig, tmp_path:
 
 def test_plain_data_is_plain() -> None:
     plain = to_plain(CONFIGS["draws"])
-    assert plain["randomization"] == {"method": "uniform", "width": 0.3, "draws": list(DRAWS), "name": ""}
+    told = {"method": "uniform", "width": 0.3, "draws": list(DRAWS), "name": "", "reference_return": None}
+    methods = {"adr": AutoDRConfig, "doraemon": DoraemonConfig, "epopt": EPOptConfig}
+    assert plain["randomization"] == told | {name: asdict(kind()) for name, kind in methods.items()}
     assert yaml.safe_load(yaml.safe_dump(plain)) == plain
 
 
@@ -69,7 +76,36 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
         "f: foo: unknown key (accepted: study, figure, domain, horizon, pipeline, pixels, pose, randomization, ",
     ),
     ({"agent": {"nam": "ppo"}}, "f: agent.nam: unknown key (accepted: name, hyperparameters)"),
-    ({"randomization": {"lo": 1}}, "f: randomization.lo: unknown key (accepted: method, width, draws, name)"),
+    ({"randomization": {"lo": 1}}, "f: randomization.lo: unknown key (accepted: method, width, draws, "),
+    (
+        {"randomization": {"adr": {"lo": 1}}},
+        "f: randomization.adr.lo: unknown key (accepted: boundary, episodes, widen,",
+    ),
+    (
+        {"randomization": {"method": "adr", "adr": {"step": 0.0}}},
+        "f: randomization.adr: adr.step is 0; it must be above 0 and at most 1",
+    ),
+    ({"randomization": {"method": "uniform", "adr": {"step": 0.2}}}, "adr.step is set but method is 'uniform'"),
+    (
+        {"randomization": {"method": "adr", "draws": ["foot_mass=uniform(5,6)"]}},
+        "f: adr: the draw of foot_mass sets it, and nominal is where adr starts; accepted: operations + and *",
+    ),
+    (
+        {"randomization": {"method": "doraemon", "draws": ["foot_mass*normal(1,0.1)"]}},
+        "f: doraemon: the draw of foot_mass is normal; accepted: the largest range, as uniform(low, high)",
+    ),
+    (
+        {"randomization": {"method": "epopt"}, "agent": {"name": "sac"}},
+        "f: agent sac cannot learn from the worst episodes alone, as randomization.method epopt does; accepted: ppo",
+    ),
+    (
+        {"randomization": {"method": "epopt"}, "agent": {"name": "recurrent_ppo"}},
+        "f: agent recurrent_ppo cannot learn from the worst episodes alone",
+    ),
+    (
+        {"randomization": {"method": "epopt"}, "agent": {"name": "ppo", "hyperparameters": {"n_steps": 128}}},
+        "f: hyperparameter n_steps is 128; randomization.method epopt compares whole episodes: accepted: the horizon",
+    ),
     ({"figure": "unicorn"}, "f: unknown figure 'unicorn'; accepted: hopper"),
     ({"pipeline": "smell"}, "f: unknown pipeline 'smell'; accepted: state, pixels, pose"),
     ({"device": "tpu"}, "f: unknown device 'tpu'; accepted: cpu, cuda, cuda:N"),
@@ -207,3 +243,32 @@ def test_the_path_follows_from_the_configuration() -> None:
     draws = "torso_mass+uniform(-0.5,0.5);foot_friction*loguniform(0.5,2);gravity=truncnormal(9.8,0.1,9,10)"
     assert config.path == Path(f"s/hopper-source,torso_mass+1-state-uniform[{draws}]-ppo/seed-007")
     assert RunConfig().path == Path("default/hopper-source-state-none-ppo/seed-000")
+
+
+def test_a_curriculum_judges_by_the_figures_reference_return() -> None:
+    given = RunConfig(horizon=1000, randomization=RandomizationConfig("adr"))
+    assert given.resolved().randomization.reference_return == 3500
+    assert given.resolved().resolved() == given.resolved()
+    assert given.resolved().path == given.path
+    built = given.make_env(1, 1).randomizer
+    assert isinstance(built, AutoDR)
+    assert built.reference_return == 3500
+    own = RunConfig(randomization=RandomizationConfig("adr", reference_return=800.0))
+    assert own.resolved().randomization.reference_return == 800
+
+
+def test_without_a_known_reference_return_a_curriculum_needs_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("experiments.config.REFERENCE_RETURN", {})
+    with pytest.raises(ValueError, match=r"^f: reference_return is needed by doraemon: the return of an episode that"):
+        parse_config(RunConfig, {"randomization": {"method": "doraemon"}}, "f")
+
+
+def test_rollouts_of_epopt_hold_whole_episodes() -> None:
+    config = RunConfig(randomization=RandomizationConfig("epopt")).resolved()
+    assert config.agent.hyperparameters["n_steps"] == 512
+    assert config.resolved() == config
+    agent = config.make_agent()
+    assert isinstance(agent, WorstEpisodes)
+    assert agent.epsilon == 0.1
+    assert isinstance(plain := RunConfig().resolved().make_agent(), WorstEpisodes)
+    assert plain.epsilon is None

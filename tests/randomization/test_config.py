@@ -5,7 +5,18 @@ from typing import Any
 
 import pytest
 
-from randomization import Draw, RandomizationConfig, make_randomizer, parse_draw
+from randomization import (
+    AutoDR,
+    AutoDRConfig,
+    Doraemon,
+    DoraemonConfig,
+    Draw,
+    EPOptConfig,
+    FixedRandomizer,
+    RandomizationConfig,
+    make_randomizer,
+    parse_draw,
+)
 from randomization.distributions import Normal, Uniform
 
 LIMBS = ("thigh_mass", "leg_mass", "foot_mass")
@@ -57,6 +68,14 @@ def test_a_bad_draw_is_refused(text: str, message: str) -> None:
             "uniform[leg_mass*uniform(1,2);gravity=uniform(9,10)]",
         ),
         ({"method": "uniform", "draws": ("leg_mass * uniform(1, 2)",), "name": "heavy-legs"}, "heavy-legs"),
+        ({"method": "adr", "width": 0.5}, "adr0.5"),
+        ({"method": "adr", "reference_return": 900.0}, "adr"),
+        ({"method": "adr", "adr": AutoDRConfig(step=0.05, episodes=30)}, "adr-episodes30-step0.05"),
+        ({"method": "doraemon", "doraemon": DoraemonConfig(alpha=0.7)}, "doraemon-alpha0.7"),
+        (
+            {"method": "epopt", "draws": ("leg_mass * uniform(1, 2)",), "epopt": EPOptConfig(epsilon=0.2)},
+            "epopt[leg_mass*uniform(1,2)]-epsilon0.2",
+        ),
     ],
 )
 def test_the_label_says_what_differs_from_the_defaults(options: dict[str, Any], label: str) -> None:
@@ -72,14 +91,21 @@ def test_the_label_says_what_differs_from_the_defaults(options: dict[str, Any], 
         ({"width": float("nan")}, r"^width is nan; it must be at least 0 and below 1$"),
         (
             {"draws": ("leg_mass * uniform(1, 2)",)},
-            r"^draws are given but method is 'none'; accepted: method 'uniform'",
+            r"^draws are given but method is 'none'; accepted: uniform, adr, doraemon, epopt$",
         ),
-        ({"name": "wide"}, r"^a name is given but method is 'none'; accepted: method 'uniform'"),
+        ({"name": "wide"}, r"^a name is given but method is 'none'; accepted: uniform, adr, doraemon, epopt$"),
         ({"method": "uniform", "name": "none"}, r"^name of a randomisation is 'none'; accepted: a letter, then "),
         (
             {"method": "uniform", "name": "a/b"},
-            r"^name of a randomisation is 'a/b'; accepted: .* none of none, uniform$",
+            r"^name of a randomisation is 'a/b'; accepted: .* none of none, uniform, adr, doraemon, epopt$",
         ),
+        ({"method": "adr", "name": "doraemon"}, r"^name of a randomisation is 'doraemon'; accepted: "),
+        ({"method": "adr", "reference_return": 0.0}, r"^reference_return is 0; it must be above 0$"),
+        (
+            {"method": "adr", "doraemon": DoraemonConfig(alpha=0.7)},
+            r"^doraemon.alpha is set but method is 'adr'$",
+        ),
+        ({"epopt": EPOptConfig(warmup=0.1)}, r"^epopt.warmup is set but method is 'none'$"),
         ({"method": "uniform", "draws": ("leg_mass",)}, r"^cannot read draw 'leg_mass'; accepted: "),
     ],
 )
@@ -103,3 +129,36 @@ def test_declared_draws_replace_the_defaults() -> None:
     built = make_randomizer(RandomizationConfig("uniform", draws=("torso_mass + uniform(-0.5, 0.5)",)), LIMBS, seed=0)
     assert built is not None
     assert built.bounds() == {("torso_mass", "+"): (-0.5, 0.5)}
+
+
+@pytest.mark.parametrize(
+    ("method", "kind"),
+    [("uniform", FixedRandomizer), ("adr", AutoDR), ("doraemon", Doraemon), ("epopt", FixedRandomizer)],
+)
+def test_every_method_draws_within_the_same_ranges(method: str, kind: type) -> None:
+    built = make_randomizer(RandomizationConfig(method, width=0.2, reference_return=1000.0), LIMBS, seed=9)
+    assert built is not None
+    assert type(built) is kind
+    assert built.bounds() == {(name, "*"): (0.8, 1.2) for name in LIMBS}
+
+
+@pytest.mark.parametrize("method", ["adr", "doraemon"])
+def test_a_curriculum_needs_a_reference_return(method: str) -> None:
+    config = RandomizationConfig(method)
+    with pytest.raises(ValueError, match=rf"^reference_return is needed by {method}: the return of an episode that"):
+        make_randomizer(config, LIMBS, seed=0)
+    assert config.resolved(1750.0).reference() == 1750
+    assert RandomizationConfig(method, reference_return=900.0).resolved(1750.0).reference() == 900
+    assert RandomizationConfig("uniform").resolved(1750.0) == RandomizationConfig("uniform")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"epsilon": 0.0}, r"^epopt.epsilon is 0; it must be above 0 and at most 1$"),
+        ({"warmup": 1.5}, r"^epopt.warmup is 1.5; it must be from 0 to 1$"),
+    ],
+)
+def test_impossible_options_of_epopt_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        EPOptConfig(**options)

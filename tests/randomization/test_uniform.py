@@ -84,7 +84,7 @@ def test_draws_of_two_parameters_are_independent() -> None:
 
 def test_observing_returns_teaches_a_fixed_distribution_nothing() -> None:
     untouched, taught = randomizer(), randomizer()
-    taught.observe({"thigh_mass": np.array([3.0])}, np.array([100.0]))
+    taught.observe(keys((0, 0)), {"thigh_mass": np.array([3.0])}, np.array([100.0]))
     np.testing.assert_equal(taught.sample(keys((1, 1))), untouched.sample(keys((1, 1))))
 
 
@@ -143,10 +143,10 @@ def test_a_new_seed_starts_the_episodes_again() -> None:
 
 def test_the_randomizer_observes_what_it_drew_and_what_it_earned() -> None:
     class Recorder(FixedRandomizer):
-        seen: list[tuple[Mapping[str, Any], Any]]
+        seen: list[tuple[Any, Mapping[str, Any], Any]]
 
-        def observe(self, parameters: Mapping[str, Any], returns: Any) -> None:
-            self.seen.append((parameters, returns))
+        def observe(self, keys: Any, parameters: Mapping[str, Any], returns: Any) -> None:
+            self.seen.append((keys, parameters, returns))
 
     recorder = Recorder([parse_draw(draw) for draw in DRAWS], seed=3)
     recorder.seen = []
@@ -156,7 +156,8 @@ def test_the_randomizer_observes_what_it_drew_and_what_it_earned() -> None:
     for _ in range(3):
         assert recorder.seen == []
         earned += env.step(np.zeros((2, 3), np.float32))[1]
-    ((parameters, returns),) = recorder.seen
+    ((episodes, parameters, returns),) = recorder.seen
+    assert episodes.tolist() == [[0, 0], [1, 0]]
     np.testing.assert_array_equal(returns, earned)
     for i in range(2):
         assert {name: values[i] for name, values in parameters.items()} == expected_values(env, (i, 0))

@@ -82,6 +82,12 @@ REFUSED: list[tuple[list[str], str]] = [
     ),
     (["train", "--start", "RUN"], "holds a run with start = '', not "),
     (["train", "--randomization", "magic"], "unknown randomisation 'magic'; accepted: none, uniform"),
+    (
+        ["train", "--randomization", "adr", "--randomization.adr.step", "2"],
+        "adr.step is 2; it must be above 0",
+    ),
+    (["train", "--randomization", "epopt", "--agent", "tqc"], "agent tqc cannot learn from the worst episodes alone"),
+    (["train", "--randomization.doraemon.kl", "0.2"], "doraemon.kl is set but method is 'none'"),
     (["train", "--frobnicate", "1"], "Unrecognized options: --frobnicate, 1 (see simgap train --help)"),
     (["train", "--steps", "-1"], "steps is -1; it must be from 0"),
     (["train", "--steps", "many"], "Error parsing --steps: invalid literal for int() with base 10: 'many'"),
