@@ -157,11 +157,16 @@ class RunConfig:
         images = ImageOptions(look.encoder, look.shift, look.stack, look.precision == "bfloat16", look.supervised)
         return make_agent(self.agent, env, self.seed, self.device, images)
 
-    def make_env(self, num_envs: int, num_threads: int, domain: str | None = None) -> envs.BatchedEnv:
-        """The training environment; with ``domain``, an evaluation environment there, never randomised."""
+    def make_env(
+        self, num_envs: int, num_threads: int, domain: str | None = None, cells: envs.Randomizer | None = None
+    ) -> envs.BatchedEnv:
+        """The training environment; with ``domain``, an evaluation environment there, never randomised.
+
+        ``cells`` shifts the evaluation environment's simulations, as a sweep does.
+        """
         task = envs.task_of(self.figure)
         training, evaluation = seed_streams(self.seed)
-        randomizer = None
+        randomizer = cells
         if domain is None:
             randomizer = make_randomizer(self.randomization, task.randomized, training)
         return envs.make_vec(
