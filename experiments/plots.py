@@ -102,7 +102,7 @@ def learning_curves(curves: pd.DataFrame, horizon: int | None = None) -> Figure:
     panels = figure.subplots(len(groups), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
     for place, (axes, label) in enumerate(zip(panels, groups, strict=True)):
         color = PALETTE[place % len(PALETTE)]
-        _style(axes, "both")
+        style(axes, "both")
         runs = [run.sort_values("step") for _, run in curves[labels == label].groupby("seed")]
         for run in runs:
             axes.plot(run["step"], run["return"], color=color, lw=0.8, alpha=0.4)
@@ -132,13 +132,14 @@ VALUE: dict[str, Any] = {"va": "center", "ha": "left", "fontsize": TEXT, "color"
 def frame(height: float, grid: Literal["x", "both"] = "x") -> tuple[Figure, Axes]:
     figure = Figure(figsize=(WIDTH, height), layout="constrained")
     axes = figure.subplots()
-    _style(axes, grid)
+    style(axes, grid)
     if grid == "x":
         axes.tick_params(axis="y", left=False, labelleft=False)
     return figure, axes
 
 
-def _style(axes: Axes, grid: Literal["x", "both"]) -> None:
+def style(axes: Axes, grid: Literal["x", "both"]) -> None:
+    """The house's axes: no frame, a light grid, whole numbers."""
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.spines["bottom"].set_color(SOFT)
     axes.grid(axis=grid, color=GRID, lw=0.8)
@@ -175,17 +176,18 @@ def group_label(axes: Axes, y: float, label: str) -> None:
     axes.text(0.01, y, short, transform=place, **style)
 
 
-def legend(figure: Figure, axes: Axes) -> None:
+def legend(figure: Figure, axes: Axes, columns: int = 3) -> None:
+    """What the lines of ``axes`` are, above them, in at most ``columns`` columns."""
     handles, labels = axes.get_legend_handles_labels()
     order = sorted(range(len(labels)), key=lambda i: not labels[i].startswith("judged in"))
     figure.legend(
         [handles[i] for i in order],
         [labels[i] for i in order],
         loc="outside upper left",
-        ncols=2 if max(map(len, labels)) > 18 else 3,
+        ncols=min(columns, 2 if max(map(len, labels)) > 18 else 3),
         frameon=False,
         fontsize=SMALL,
-        handlelength=1.2,
+        handlelength=2.0 if columns == 1 else 1.2,  # dashes need room
         columnspacing=1.2,
     )
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from experiments import findings, goals, plots, report_tables, sight_charts, sights
+from experiments import findings, goals, method_report, plots, report_tables, sight_charts, sights
 from experiments.files import read_json, read_yaml, write_text
 from experiments.findings import PERCENT, count
 from experiments.pages import TEMPLATES, data_uri
@@ -29,7 +29,7 @@ STUDY_FIELDS: Fields = {
     "episodes": int,
     "base": dict,
 }
-GOAL_FIELDS: Fields = {"text": str, "at_least": (int, float)}
+GOAL_FIELDS: Fields = {"text": str}
 COMPARISON_FIELDS: Fields = {"name": str, "title": str, "caption": str, "rows": list}
 ROW_FIELDS: Fields = {"text": str, "cell": dict}
 PROVENANCE_FIELDS: Fields = {
@@ -67,10 +67,12 @@ def write_report(directory: Path) -> Path:
     all_lost = gaps(episodes, study["source"], study["target"])
     summary, lost = sights.own(everything), sights.own(all_lost)
     parts = sights.taken_apart(episodes, study["source"], study["target"])
+    compared, pairs = method_report.methods_part(study, sights.own(episodes), summary)
     figures = {
         **_figures(study, sights.own(episodes), summary, lost, curves),
         **_comparisons(study, path.parent, everything, episodes),
         **_sight_figures(parts, sights.calibration(episodes)),
+        **compared,
     }
     for name, figure in figures.items():
         plots.save(figure["figure"], directory / "figures" / f"{name}.png")
@@ -93,6 +95,7 @@ def write_report(directory: Path) -> Path:
         "levels": report_tables.levels_table(everything),
         "goals": goals.goals_reached(study, everything, episodes),
         "figures": figures,
+        "pairs": pairs,
         "runs": report_tables.runs_table(runs, episodes),
         "training": report_tables.training_words(runs),
         "took": findings.duration(provenance["wall_s"]),
@@ -113,6 +116,10 @@ def _read_study(path: Path) -> dict[str, Any]:
     study["tuning"] = [line.strip() for line in str(study.get("tuning") or "").splitlines() if line.strip()]
     for place, goal in enumerate(study["goals"]):
         _checked(path, goal, GOAL_FIELDS, f"goals[{place}].")
+        try:
+            goals.check_goal(goal)
+        except ValueError as error:
+            raise ValueError(f"{path}: goals[{place}].{error}") from None
     study["comparisons"] = study.get("comparisons") or []
     for place, comparison in enumerate(study["comparisons"]):
         _checked(path, comparison, COMPARISON_FIELDS, f"comparisons[{place}].")
