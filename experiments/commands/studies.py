@@ -38,11 +38,13 @@ def study(
 
 
 def report(directory: tyro.conf.Positional[Path]) -> None:
-    """Write a study's tables, pictures and report anew from its episodes; trains nothing.
+    """Write a study's tables, pictures and report anew from its episodes, or a sweep's; trains and judges nothing.
 
     Args:
-        directory: The study's directory, e.g. results/demo.
+        directory: The study's directory, e.g. results/demo, or a sweep's.
     """
     from experiments.report import write_report
+    from experiments.sweep_report import write_sweep_report
 
-    print(f"report: {write_report(directory)}")
+    write = write_sweep_report if (directory / "sweep.yaml").exists() else write_report
+    print(f"report: {write(directory)}")
