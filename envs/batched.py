@@ -104,7 +104,7 @@ class BatchedEnv(VecEnv):
         """The last moment of the episodes that ended in the last step, or None if none did."""
         self.num_threads = num_threads
         self.watched = np.ones(num_envs, bool)
-        """Whether anybody looks at each simulation; frames of the others are not drawn."""
+        """Whether anybody looks at each simulation; the others stand still, and no frames of them are drawn."""
         self._episode = np.full(num_envs, -1)
         self._elapsed = np.zeros(num_envs, np.int64)
         self._returns = np.zeros(num_envs)
@@ -139,6 +139,10 @@ class BatchedEnv(VecEnv):
         self._reset_options()
         self._start(np.arange(self.num_envs, dtype=np.int32))
         return self.task.observe(self._state)
+
+    def repeat_starts(self, count: int) -> None:
+        """Let simulation ``i`` begin at the next reset as simulation ``i % count`` does."""
+        self._seeds = [self._seeds[i % count] for i in range(self.num_envs)]
 
     def _start(self, ids: npt.NDArray[np.int32]) -> None:
         """Begin the next episode of simulations ``ids``: draw parameters, then the starting state."""
@@ -194,9 +198,10 @@ class BatchedEnv(VecEnv):
         """Advance every simulation by one environment step and start new episodes where one ended."""
         before = {name: field.copy() for name, field in self._state.items()}
         self._ctrl[:] = self._actions
-        self.batch.step(nstep=self.task.frame_skip)
+        moving = None if self.watched.all() else np.flatnonzero(self.watched).astype(np.int32)
+        self.batch.step(moving, nstep=self.task.frame_skip)
         self._read_derived()
-        self._elapsed += 1
+        self._elapsed += self.watched
         diverged = self._diverged()
         if len(diverged):
             for name, field in self._state.items():

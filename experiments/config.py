@@ -193,10 +193,15 @@ class RunConfig:
             epopt.learn_from_worst(agent, self.randomization.epopt, self.horizon)
         return agent
 
-    def make_env(self, num_envs: int, num_threads: int, domain: str | None = None) -> envs.BatchedEnv:
-        """The training environment; with ``domain``, an evaluation environment there, never randomised."""
+    def make_env(
+        self, num_envs: int, num_threads: int, domain: str | None = None, cells: envs.Randomizer | None = None
+    ) -> envs.BatchedEnv:
+        """The training environment; with ``domain``, an evaluation environment there, never randomised.
+
+        ``cells`` shifts the evaluation environment's simulations, as a sweep does.
+        """
         training, evaluation = seed_streams(self.seed)
-        randomizer = None
+        randomizer = cells
         if domain is None:
             randomizer = make_randomizer(self._judging, self.task.randomized, training)
         return envs.make_vec(

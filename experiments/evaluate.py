@@ -16,6 +16,7 @@ from experiments.checkpoints import load_section
 from experiments.config import MAX_ENVS
 from experiments.files import locked, write_text
 from experiments.run import Run
+from experiments.sights import TRUE
 from experiments.statistics import read_episodes
 from experiments.tables import EPISODES
 
@@ -36,10 +37,16 @@ class Policy:
     simulation: envs.BatchedEnv
 
 
-def load_trained(run: Run, domain: str, num_envs: int, num_threads: int = 0, sight: str = "") -> Policy:
+LEAST = 16
+"""Networks round otherwise for fewer observations at a time (seen on x86): fewer simulations are filled up to it."""
+
+
+def load_trained(
+    run: Run, domain: str, num_envs: int, num_threads: int = 0, sight: str = "", cells: envs.Randomizer | None = None
+) -> Policy:
     """The policy of the run's last checkpoint and a fresh environment of ``domain``, never randomised.
 
-    ``sight`` is what the policy sees it through; empty for its pipeline's own.
+    ``sight`` is what the policy sees it through; empty for its pipeline's own. ``cells`` shifts each simulation.
 
     Raises:
         ValueError: no checkpoint, a damaged one, one of another agent, or a sight that the pipeline does not have.
@@ -48,7 +55,7 @@ def load_trained(run: Run, domain: str, num_envs: int, num_threads: int = 0, sig
     checkpoint = run.latest_checkpoint()
     saved = load_section(checkpoint, "policy")
     config = run.config
-    simulation = config.make_env(num_envs, num_threads, domain)
+    simulation = config.make_env(num_envs, num_threads, domain, cells)
     env = normalize(config.agent, config.observe(simulation, sight or config.sees.sights[0]), training=False)
     # The algorithm checks its hyperparameters against the number of environments that it trained on.
     agent = config.make_agent()
@@ -85,10 +92,8 @@ def evaluate(
     sights = list(dict.fromkeys(sights or run.config.sees.sights[:1]))
     judged = [(domain, sight) for domain in domains for sight in sights]
     for domain, sight in judged:
-        policy = load_trained(run, domain, episodes, num_threads, sight)
         cell = {**run.cell, "pipeline": seen_as(run, sight), "eval_domain": domain}
-        rows += [{**cell, **row} for row in play_once(policy)]
-        policy.env.close()
+        rows += [{**cell, **row} for row in play_domain(run, domain, episodes, num_threads, sight)]
     with locked(run.directory / ".episodes.lock", wait=True):  # another process may judge the run elsewhere
         kept: list[Row] = []
         if run.episodes.exists():
@@ -98,6 +103,11 @@ def evaluate(
         table = pd.DataFrame(kept + rows, columns=list(EPISODES))
         write_text(run.episodes, table.to_csv(index=False, lineterminator="\n"))
     return rows
+
+
+def sees_state(run: Run, sight: str = "") -> bool:
+    """Whether nothing stands between simulation and policy: an episode depends on its start and domain alone."""
+    return (sight or run.config.sees.sights[0]) == TRUE
 
 
 def seen_as(run: Run, sight: str) -> str:
@@ -119,16 +129,26 @@ def missing_domains(run: Run, domains: Sequence[str], episodes: int, sight: str 
     return [domain for domain in domains if counts.get(domain, 0) != episodes]
 
 
-def play_once(policy: Policy) -> list[Row]:
-    """One episode in each simulation: ``episode, return, length, terminated, diverged, moving``.
+def play_domain(run: Run, domain: str, episodes: int, num_threads: int = 0, sight: str = "") -> list[Row]:
+    """``episodes`` whole episodes in ``domain``, as :func:`play_once` returns them."""
+    simulations = max(episodes, LEAST) if sees_state(run, sight) else episodes
+    policy = load_trained(run, domain, simulations, num_threads, sight)
+    rows = play_once(policy, episodes)
+    policy.env.close()
+    return rows
+
+
+def play_once(policy: Policy, first: int | None = None) -> list[Row]:
+    """One episode in each simulation, or in the ``first``: ``episode, return, length, terminated, diverged, moving``.
 
     ``moving`` is the share of an episode's whole pieces of ``WINDOW`` seconds in which the figure's first coordinate
     grew by ``GETS_AHEAD`` metres a second or more; 0 where the episode is shorter than one piece.
     """
     count, simulation = policy.env.num_envs, policy.simulation
-    observations: Any = policy.env.reset()
-    running = np.ones(count, bool)
+    running = np.arange(count) < (count if first is None else first)
     starts = np.ones(count, bool)
+    simulation.watched[:] = running
+    observations: Any = policy.env.reset()
     memory: Any = None
     rows: dict[int, Row] = {}
     piece = max(1, round(WINDOW / simulation.dt))
@@ -157,4 +177,4 @@ def play_once(policy: Policy) -> list[Row]:
             }
         running &= ~dones
         simulation.watched[:] = running
-    return [rows[i] for i in range(count)]
+    return [rows[i] for i in sorted(rows)]

@@ -4,12 +4,31 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from experiments.findings import DASH, number, percent, setting_labels, span
+from experiments.findings import DASH, PERCENT, number, percent, setting_labels, span
 from experiments.sights import matching, ratio
-from experiments.statistics import seed_scores
+from experiments.statistics import Array, bootstrap, interval, iqm, random_stream, seed_scores
 from experiments.tables import CELL
+
+SCORES = ("iqm", "gap", "relative_gap", "sd")
+"""Numbers that a goal can be about: the IQM over seeds in ``eval_domain``; what is lost from the study's source to it,
+in units of return or as a share of the return in the source; the standard deviation of the seeds' returns in it."""
+AT_LEAST, AT_MOST = "\u2265", "\u2264"
+Reached = tuple[float, float, float]
+"""A number with the ends of its 95 % interval."""
+
+
+def check_goal(goal: Mapping[str, Any]) -> None:
+    """Raise ``ValueError`` unless the goal has one bound and a score that can be measured."""
+    bounds = [goal[key] for key in ("at_least", "at_most") if goal.get(key) is not None]
+    if len(bounds) != 1 or not isinstance(bounds[0], int | float):
+        raise ValueError(f"at_least, at_most: found {len(bounds)} of them; accepted: one, a number")
+    if goal.get("score", "iqm") not in SCORES:
+        raise ValueError(f"score: {goal['score']!r} is unknown; accepted: {', '.join(SCORES)}")
+    if goal.get("of") and goal.get("score", "iqm") != "iqm":
+        raise ValueError(f"of: a share is one of IQMs; accepted: score iqm, not {goal['score']}")
 
 
 def goals_reached(study: Mapping[str, Any], summary: pd.DataFrame, episodes: pd.DataFrame) -> list[dict[str, str]]:
@@ -19,28 +38,78 @@ def goals_reached(study: Mapping[str, Any], summary: pd.DataFrame, episodes: pd.
 
     Returns:
         Dicts with ``text``, ``goal``, ``reached``, ``interval`` and ``verdict``: ``met``, ``met,
-        within the uncertainty`` (the interval is missing or reaches below the goal), ``missed by
+        within the uncertainty`` (the interval is missing or reaches beyond the goal), ``missed by
         …`` or ``not measured``.
     """
     rows = []
     for goal in study["goals"]:
         wanted = {key: goal[key] for key in [*CELL, "eval_domain"] if goal.get(key)}
-        text, form = str(goal["text"]), percent if goal.get("of") else number
-        result = {"text": text, "goal": f"\u2265 {form(goal['at_least'])}"}
+        text, form = str(goal["text"]), _form(goal)
+        at_most = goal.get("at_most") is not None
+        bound = float(goal["at_most"] if at_most else goal["at_least"])
+        result = {"text": text, "goal": f"{AT_MOST if at_most else AT_LEAST} {form(bound)}"}
         chosen = matching(summary, wanted)
         if chosen.empty:
             rows.append(result | {"reached": DASH, "interval": "", "verdict": "not measured"})
         for (_, row), setting in zip(chosen.iterrows(), setting_labels(chosen), strict=True):
-            value, low, high = row["iqm"], row["iqm_low"], row["iqm_high"]
-            if goal.get("of"):
-                value, low, high = _share_of(row, goal["of"], episodes)
+            value, low, high = _reached(row, goal, study, episodes)
             result |= {"text": f"{text} ({setting})" if setting else text}
             result |= {"reached": form(value), "interval": span(low, high, form)}
-            rows.append(result | {"verdict": _verdict(value, low, goal["at_least"], form)})
+            side = high if at_most else low
+            rows.append(result | {"verdict": _verdict(value, side, bound, -1 if at_most else 1, form)})
     return rows
 
 
-def _share_of(row: pd.Series, of: Mapping[str, str], episodes: pd.DataFrame) -> tuple[float, float, float]:
+def _form(goal: Mapping[str, Any]) -> Callable[[float], str]:
+    if goal.get("score") == "relative_gap":
+        return _tenths
+    return percent if goal.get("of") else number
+
+
+def _tenths(fraction: float) -> str:
+    """A fraction in percent with one decimal."""
+    return DASH if math.isnan(fraction) else f"{100 * fraction:.1f}{PERCENT}".replace("-", "\u2212")
+
+
+def _reached(row: pd.Series, goal: Mapping[str, Any], study: Mapping[str, Any], episodes: pd.DataFrame) -> Reached:
+    score = goal.get("score", "iqm")
+    if goal.get("of"):
+        return _share_of(row, goal["of"], episodes)
+    if score == "iqm":
+        return row["iqm"], row["iqm_low"], row["iqm_high"]
+    key = [*row[CELL], row["eval_domain"], score]
+    scores = seed_scores(matching(episodes, dict(row[CELL]))).unstack("eval_domain")
+    if score == "sd":
+        there = scores[row["eval_domain"]].dropna().to_numpy(float)
+        return _with_interval(_spread, there, key)
+    if study["source"] not in scores or study["source"] == row["eval_domain"]:
+        return math.nan, math.nan, math.nan
+    pairs = scores[[study["source"], row["eval_domain"]]].dropna().to_numpy(float)
+    return _with_interval(_gap if score == "gap" else _relative_gap, pairs, key)
+
+
+def _with_interval(statistic: Callable[[Array], float], scores: Array, key: list[object]) -> Reached:
+    if not len(scores):
+        return math.nan, math.nan, math.nan
+    low, high = interval(bootstrap(statistic, scores, random_stream(0, *key)))
+    return statistic(scores), low, high
+
+
+def _spread(scores: Array) -> float:
+    """Standard deviation over seeds (ddof 1); NaN for one seed."""
+    return float(np.std(scores, ddof=1)) if len(scores) > 1 else math.nan
+
+
+def _gap(pairs: Array) -> float:
+    return iqm(pairs[:, 0] - pairs[:, 1])
+
+
+def _relative_gap(pairs: Array) -> float:
+    in_source = iqm(pairs[:, 0])
+    return _gap(pairs) / in_source if in_source > 0 else math.nan
+
+
+def _share_of(row: pd.Series, of: Mapping[str, str], episodes: pd.DataFrame) -> Reached:
     """The cell's IQM over that of the one which differs in the columns ``of``, with its interval."""
     where = [column for column in [*CELL, "eval_domain"] if column != "steps"]
     own = dict(row[where])
@@ -53,10 +122,12 @@ def _share_of(row: pd.Series, of: Mapping[str, str], episodes: pd.DataFrame) -> 
     return ratio(scores, reference, list(row[[*CELL, "eval_domain"]]))
 
 
-def _verdict(value: float, low: float, at_least: float, form: Callable[[float], str]) -> str:
+def _verdict(value: float, side: float, bound: float, sign: int, form: Callable[[float], str]) -> str:
+    """``side`` is the end of the interval towards failure; ``sign`` is 1 where more is better, else −1."""
     if math.isnan(value):
         return "not measured"
-    if value < at_least:
-        short = at_least - value
-        return f"missed by {form(max(1, short) if form is number else max(0.01, short))}"
-    return "met" if low >= at_least else "met, within the uncertainty"
+    short = sign * (bound - value)
+    if short > 0:
+        least = {number: 1.0, percent: 0.01, _tenths: 0.001}[form]
+        return f"missed by {form(max(least, short))}"
+    return "met" if sign * (side - bound) >= 0 else "met, within the uncertainty"

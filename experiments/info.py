@@ -18,6 +18,7 @@ from experiments.metrics import read_curve
 from experiments.reward_report import prediction_rows, ranking_rows
 from experiments.run import Run
 from experiments.statistics import gaps, read_episodes, summarize
+from experiments.sweep_report import read_sweep_table
 from experiments.teacher import teacher_directory
 
 SHOWN = ("study", "seed", "horizon")
@@ -127,6 +128,12 @@ def print_study(directory: Path) -> None:
     summary = summarize(episodes)
     table = report_tables.gap_table(study, summary, gaps(episodes, study["source"], study["target"]))
     _print(table or report_tables.levels_table(summary), _returns_title(episodes))
+
+
+def print_sweep(directory: Path) -> None:
+    """How robust each method of a sweep is."""
+    table, horizon = read_sweep_table(directory)
+    _print(table, f"return per episode of {horizon} steps: IQM over seeds (95 % interval)")
 
 
 def print_pose(report: Path) -> None:

@@ -144,6 +144,7 @@ def frame(height: float, grid: Literal["x", "both"] = "x") -> tuple[Figure, Axes
 
 
 def style(axes: Axes, grid: Literal["x", "both"]) -> None:
+    """The house's axes: no frame, a light grid, whole numbers."""
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.spines["bottom"].set_color(SOFT)
     axes.grid(axis=grid, color=GRID, lw=0.8)
@@ -180,17 +181,18 @@ def group_label(axes: Axes, y: float, label: str) -> None:
     axes.text(0.01, y, short, transform=place, **style)
 
 
-def legend(figure: Figure, axes: Axes) -> None:
+def legend(figure: Figure, axes: Axes, columns: int = 3) -> None:
+    """What the lines of ``axes`` are, above them, in at most ``columns`` columns."""
     handles, labels = axes.get_legend_handles_labels()
     order = sorted(range(len(labels)), key=lambda i: not labels[i].startswith("judged in"))
     figure.legend(
         [handles[i] for i in order],
         [labels[i] for i in order],
         loc="outside upper left",
-        ncols=2 if max(map(len, labels)) > 18 else 3,
+        ncols=min(columns, 2 if max(map(len, labels)) > 18 else 3),
         frameon=False,
         fontsize=SMALL,
-        handlelength=1.2,
+        handlelength=2.0 if columns == 1 else 1.2,  # dashes need room
         columnspacing=1.2,
     )
 

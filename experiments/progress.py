@@ -239,3 +239,30 @@ class FitProgress(_Display):
             speed = (done - self._first) / max(time.monotonic() - self._started, 1e-9)
             left = _clock((total - done) / speed) if speed > 0 else "?"
             self._line(f"{self.name}: {stage} {100 * done / total:.0f} %  {note}  {left} left")
+
+
+class SweepProgress(_Display):
+    """The progress of a sweep over the cells of all its runs."""
+
+    def __init__(self, runs: int) -> None:
+        super().__init__()
+        self.runs = runs
+        self._cells: dict[str, int] = {}
+        self._task: TaskID | None = None
+        self._started, self._played = time.monotonic(), 0
+
+    def update(self, run: Run, done: int, cells: int, played: bool = True) -> None:
+        """Show ``done`` of the ``cells`` of a run; those not ``played`` had been judged before."""
+        name = str(run.directory)
+        self._played += done - self._cells.get(name, 0) if played else 0
+        self._cells[name] = done
+        total, over = cells * self.runs, sum(self._cells.values())
+        note = f"{len(self._cells)}/{self.runs} runs  {run.name}"
+        if self._bar:
+            if self._task is None:
+                self._task = self._bar.add_task("sweep", total=total, note="")
+            self._bar.update(self._task, completed=over, note=note)
+        else:
+            elapsed = time.monotonic() - self._started
+            left = _clock((total - over) * elapsed / self._played) if self._played else "?"
+            self._line(f"sweep: {100 * over / total:.0f} %  {note}  {left} left")

@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from envs import file_form
-from experiments import curricula, findings, goals, plots, report_tables, sight_charts, sights
+from experiments import curricula, findings, goals, method_report, plots, report_tables, sight_charts, sights
 from experiments.files import read_json, read_yaml, write_text
 from experiments.findings import PERCENT, count
 from experiments.pages import TEMPLATES, data_uri
@@ -30,7 +30,7 @@ STUDY_FIELDS: Fields = {
     "episodes": int,
     "base": dict,
 }
-GOAL_FIELDS: Fields = {"text": str, "at_least": (int, float)}
+GOAL_FIELDS: Fields = {"text": str}
 COMPARISON_FIELDS: Fields = {"name": str, "title": str, "caption": str, "rows": list}
 ROW_FIELDS: Fields = {"text": str, "cell": dict}
 PROVENANCE_FIELDS: Fields = {
@@ -72,11 +72,13 @@ def write_report(directory: Path) -> Path:
     summary, lost = sights.own(everything), sights.own(all_lost)
     parts = sights.taken_apart(episodes, study["source"], study["target"])
     charts = _charts_of_figures(study, sights.own(episodes), summary, lost, curves)
+    compared, pairs = method_report.methods_part(study, sights.own(episodes), summary)
     figures = {
         **charts,
         **curricula.figures(moved),
         **_comparisons(study, path.parent, everything, episodes),
         **_sight_figures(parts, sights.calibration(episodes)),
+        **compared,
     }
     for name, figure in figures.items():
         plots.save(figure["figure"], directory / "figures" / f"{name}.png")
@@ -100,6 +102,7 @@ def write_report(directory: Path) -> Path:
         "goals": goals.goals_reached(study, everything, episodes),
         "figures": figures,
         "kinds": {kind: [n for n, c in charts.items() if c["kind"] == kind] for kind in ("returns", "gap", "learning")},
+        "pairs": pairs,
         "runs": report_tables.runs_table(runs, episodes),
         "training": report_tables.training_words(runs),
         "took": findings.duration(provenance["wall_s"]),
@@ -120,6 +123,10 @@ def _read_study(path: Path) -> dict[str, Any]:
     study["tuning"] = [line.strip() for line in str(study.get("tuning") or "").splitlines() if line.strip()]
     for place, goal in enumerate(study["goals"]):
         _checked(path, goal, GOAL_FIELDS, f"goals[{place}].")
+        try:
+            goals.check_goal(goal)
+        except ValueError as error:
+            raise ValueError(f"{path}: goals[{place}].{error}") from None
     study["comparisons"] = study.get("comparisons") or []
     for place, comparison in enumerate(study["comparisons"]):
         _checked(path, comparison, COMPARISON_FIELDS, f"comparisons[{place}].")

@@ -10,13 +10,14 @@ from typing import Any
 from envs import figure_text, task_of
 from experiments.config import NAME, NAME_WORDS, RunConfig, parse_config
 from experiments.files import read_yaml
+from experiments.goals import check_goal
 
 STUDIES = Path(__file__).parent / "studies"
 
 
 @dataclass(frozen=True)
 class Goal:
-    """A number that a study set out to reach: an IQM of a cell in one evaluation domain, or its ratio to another."""
+    """A number that a study set out to reach, of a cell in one evaluation domain."""
 
     __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012  # read by pydantic, never written
 
@@ -24,15 +25,21 @@ class Goal:
     randomization: str
     train_domain: str
     eval_domain: str
-    at_least: float
+    at_least: float | None = None
+    at_most: float | None = None
+    """One of both."""
+    score: str = "iqm"
+    """Of the seeds' returns: iqm; gap, what is lost from the study's source to ``eval_domain``; relative_gap, that as a
+    share of the return in the source; sd, their standard deviation."""
     figure: str = ""
     """Empty where the study has one; so are ``pipeline`` and ``agent``."""
     pipeline: str = ""
     agent: str = ""
     of: dict[str, str] = field(default_factory=dict)
-    """Columns in which another cell differs, of whose IQM ``at_least`` is then a share."""
+    """Columns in which another cell differs, of whose IQM the bound is then a share."""
 
     def __post_init__(self) -> None:
+        check_goal(vars(self))
         if self.figure:  # as tables have it
             object.__setattr__(self, "figure", figure_text(task_of(self.figure)))
 

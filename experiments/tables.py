@@ -114,6 +114,21 @@ RUNS: Mapping[str, Column] = {
     "steps_per_s": NUMBER,
     "diverged": Column(_flag_or_count, "a whole number of 0 or more, True or False"),
 }
+SWEEP: Mapping[str, Column] = {
+    **{name: EPISODES[name] for name in (*CELL, "seed")},
+    "policy": NAME,
+    "base": NAME,
+    "cell": COUNT,
+    "x": NUMBER,
+    "y": Column(_number_or_missing, "a finite number or empty"),
+    "domain": NAME,
+    "episodes": POSITIVE,
+    "return": NUMBER,
+    "std": NUMBER,
+    "worst": NUMBER,
+    "length": NUMBER,
+    "diverged": COUNT,
+}
 
 
 def read_table(path: Path, schema: Mapping[str, Column]) -> pd.DataFrame:

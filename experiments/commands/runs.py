@@ -7,9 +7,10 @@ from typing import Annotated
 import tyro
 
 from experiments.config import RunConfig, parse_config, to_plain
-from experiments.run import RUNS, find_runs, open_run
+from experiments.run import RUNS, Run, find_runs, open_run
 
 DEFAULTS = RunConfig()
+DOMAINS = ("source", "target")
 
 
 def train(
@@ -43,33 +44,73 @@ def train(
 
 def evaluate(
     runs: tyro.conf.Positional[list[Path]],
-    domains: tuple[str, ...] = ("source", "target"),
+    domains: tuple[str, ...] = DOMAINS,
     sights: tuple[str, ...] = (),
-    episodes: int = 50,
+    episodes: int | None = None,
     threads: int = 0,
+    sweep: tuple[str, ...] = (),
+    output: Path | None = None,
 ) -> None:
-    """Judge trained runs in one or more domains; rows go to each run's episodes.csv.
+    """Judge trained runs in one or more domains, or all over a grid of shifted physics.
+
+    Rows of domains go to each run's episodes.csv. A sweep writes tables, charts and a report; a finished run is not
+    repeated.
 
     Args:
         runs: Run directories, or folders of them.
-        domains: Domains to judge in, e.g. source target 'source, torso_mass+2'.
+        domains: Domains to judge in, e.g. source target 'source, torso_mass+2'. A sweep shifts the first.
         sights: What to see them through; none for the pipeline's own. State and pose: state, error-model, estimator,
             two-frame. Pixels: pixels, appearance.
-        episodes: Whole episodes in each domain and through each sight.
+        episodes: Whole episodes in each domain and through each sight (by default 50), or in each cell of a sweep (10).
         threads: Threads for physics, 0 for all cores.
+        sweep: One or two axes of a grid, PARAMETER OPERATION LOW:HIGH:COUNT: torso_mass=-1.5:3:19 adds to the domain's
+            own value (so does +), torso_mass*0.5:2:16 scales it, torso_mass==0.1:3:15 sets it.
+            foot_friction,floor_friction*0.3:2:15 moves both together (the larger one of two that touch counts).
+        output: Directory of the sweep's report; by default results/sweeps/ and the grid.
     """
     from experiments.evaluate import evaluate as evaluate_run
     from experiments.info import print_returns
 
     found = find_runs(runs)
+    if not sweep and output is not None:
+        raise ValueError("--output is for a sweep; accepted: with --sweep")
     for run in found:
         if not run.done:
             print(
                 f"note: {run.name} has not finished training; judging its last checkpoint",
                 file=sys.stderr,
             )
-        evaluate_run(run, domains, episodes, threads, sights)
+    if sweep:
+        _sweep(found, domains, sights, episodes, threads, sweep, output)
+        return
+    for run in found:
+        evaluate_run(run, domains, 50 if episodes is None else episodes, threads, sights)
     print_returns(found)
+
+
+def _sweep(
+    runs: list[Run],
+    domains: tuple[str, ...],
+    sights: tuple[str, ...],
+    episodes: int | None,
+    threads: int,
+    axes: tuple[str, ...],
+    output: Path | None,
+) -> None:
+    from experiments.info import print_sweep
+    from experiments.progress import SweepProgress
+    from experiments.sweep import EPISODES, run_sweep
+    from experiments.sweep_grid import Grid, parse_axis
+
+    if sights:
+        raise ValueError("--sights is not for a sweep, which sees through each pipeline's own; accepted: one of both")
+    if len(domains) != 1 and domains != DOMAINS:
+        raise ValueError(f"a sweep shifts one domain; found {len(domains)} in --domains; accepted: one")
+    grid = Grid(runs[0].config.figure, domains[0], tuple(parse_axis(text) for text in axes))
+    with SweepProgress(len(runs)) as progress:
+        report = run_sweep(runs, grid, EPISODES if episodes is None else episodes, threads, output, progress.update)
+    print_sweep(report.parent)
+    print(f"report: {report}")
 
 
 def play(

@@ -5,14 +5,15 @@ from typing import Literal
 
 
 def bench(
-    what: Literal["simulation", "figures", "frames", "rendering", "pose"] = "simulation",
+    what: Literal["simulation", "figures", "frames", "rendering", "pose", "sweep"] = "simulation",
     steps: int = 400,
     training_steps: int = 200_000,
     images: int = 300,
     estimator: Path | None = None,
     dataset: Path | None = None,
+    cells: int = 2000,
 ) -> None:
-    """Compare speeds on this machine: physics and training, every figure, frames of MuJoCo or Blender, or keypoints.
+    """Compare speeds on this machine: physics and training, figures, frames of MuJoCo or Blender, keypoints, or a sweep.
 
     Args:
         what: What is measured.
@@ -21,6 +22,7 @@ def bench(
         images: Images for each measurement of frames or rendering, or of estimating keypoints over all repeats.
         estimator: An estimator.onnx, to see what bfloat16 costs its accuracy.
         dataset: Directory of the dataset whose test images it then looks at.
+        cells: Cells of the sweep, about.
     """
     if what == "figures":
         from benchmarks.figures import main as run_figures
@@ -38,6 +40,10 @@ def bench(
         from benchmarks.pose import main as run_pose
 
         run_pose(images, estimator, dataset)
+    elif what == "sweep":
+        from benchmarks.sweep import main as run_sweep
+
+        run_sweep(cells)
     else:
         from benchmarks.speed import main as run_speed
 

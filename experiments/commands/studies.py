@@ -67,7 +67,7 @@ def search(
 
 
 def report(directory: tyro.conf.Positional[Path]) -> None:
-    """Write the tables, pictures and report of a study or a search anew from its files; trains nothing.
+    """Write the tables, pictures and report of a study, a search or a sweep anew from its files; trains nothing.
 
     Args:
         directory: Its directory, e.g. results/demo.
@@ -78,8 +78,10 @@ def report(directory: tyro.conf.Positional[Path]) -> None:
         print(f"report: {write_search_report(directory)}")
         return
     from experiments.report import write_report
+    from experiments.sweep_report import write_sweep_report
 
-    print(f"report: {write_report(directory)}")
+    write = write_sweep_report if (directory / "sweep.yaml").exists() else write_report
+    print(f"report: {write(directory)}")
 
 
 def gallery(results: tyro.conf.Positional[Path] = RESULTS, page: Path | None = None) -> None:

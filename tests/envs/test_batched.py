@@ -323,3 +323,33 @@ def test_a_diverged_ant_keeps_its_last_contact_forces_and_begins_anew_without(
     assert (rewards[0], dones.tolist()) == (0.0, [True, False])
     np.testing.assert_array_equal(observations[0, 27:], np.zeros(78))
     assert np.isfinite(env.step(np.zeros((2, 8), np.float32))[0]).all()
+
+
+def test_what_nobody_watches_stands_still_and_changes_nothing_for_the_others() -> None:
+    env, all_watched = make(4, seed=3), make(4, seed=3)
+    env.reset()
+    all_watched.reset()
+    env.watched[[1, 3]] = False
+    before = env.states()
+    for action in random_actions(20, 4):
+        observations, rewards, _, _ = env.step(action)
+        expected = all_watched.step(action)
+        np.testing.assert_array_equal(observations[[0, 2]], expected[0][[0, 2]])
+        np.testing.assert_array_equal(rewards[[0, 2]], expected[1][[0, 2]])
+    np.testing.assert_array_equal(env.states()[[1, 3]], before[[1, 3]])
+    assert not np.array_equal(env.states()[0], before[0])
+
+
+def test_an_episode_that_nobody_watches_does_not_run_out() -> None:
+    env = make(2, horizon=3)
+    env.reset()
+    env.watched[1] = False
+    dones = [env.step(np.zeros((2, 3), np.float32))[2].tolist() for _ in range(4)]
+    assert dones == [[False, False], [False, False], [True, False], [False, False]]
+
+
+def test_repeated_starts_are_those_of_the_first_simulations() -> None:
+    env = make(7, seed=5)
+    env.repeat_starts(3)
+    starts = np.asarray(env.reset())
+    np.testing.assert_array_equal(starts, np.asarray(make(3, seed=5).reset())[[0, 1, 2, 0, 1, 2, 0]])

@@ -47,10 +47,10 @@ def test_judging_again_gives_the_same_rows(own_run: Run, ppo_run: Run) -> None:
 
 
 def test_more_episodes_only_add_to_those_there(own_run: Run) -> None:
-    # Networks round differently for another number of observations at a time, so not bit for bit.
+    # Networks round differently for another number of observations at a time, were there not always 16 or more.
     three = [row["return"] for row in evaluate(own_run, ["source"], episodes=3, num_threads=1)]
     five = [row["return"] for row in evaluate(own_run, ["source"], episodes=5, num_threads=1)]
-    assert five[:3] == pytest.approx(three, rel=1e-4)
+    assert five[:3] == three
     assert len(set(five)) == 5
 
 

@@ -8,8 +8,8 @@ import pytest
 from experiments import progress
 from experiments.config import RunConfig
 from experiments.files import write_json
-from experiments.progress import StudyProgress
-from experiments.run import create_run
+from experiments.progress import StudyProgress, SweepProgress
+from experiments.run import Run, create_run
 
 
 def test_time_left_counts_what_a_run_takes_in_each_cell(
@@ -39,3 +39,21 @@ def test_a_study_that_has_just_begun(
     monkeypatch.setattr(progress, "LINE_EVERY", -1.0)
     shown.update([run], [])
     assert "study s: 0 %  0/1 runs  0 steps/s  ? left  [" in capsys.readouterr().err
+
+
+def test_a_sweeps_lines_count_what_is_played_now_for_the_time_left(
+    tmp_path: Path, tiny: Callable[..., RunConfig], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs = [Run(tiny(), tmp_path / name / "seed-000") for name in ("known", "new")]
+    now = [100.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    monkeypatch.setattr(progress, "LINE_EVERY", -1.0)
+    shown = SweepProgress(4)
+    now[0] += 10
+    shown.update(runs[0], 20, 20, played=False)
+    shown.update(runs[1], 5, 20)
+    # Five cells took ten seconds; 55 are left.
+    assert capsys.readouterr().err.splitlines() == [
+        "sweep: 25 %  1/4 runs  known/seed-000  ? left",
+        "sweep: 31 %  2/4 runs  new/seed-000  1:50 left",
+    ]

@@ -101,7 +101,7 @@ def test_report_writes_the_promised_files_and_nothing_else(study: Path) -> None:
     found = {str(path.relative_to(study)) for path in study.rglob("*") if path.is_file()}
     inputs = {"study.yaml", "episodes.csv", "curves.csv", "runs.csv", "provenance.json"}
     derived = {"summary.csv", "gaps.csv", "report.html", "README.md"}
-    figures = {f"figures/{name}.png" for name in ("returns", "gap", "learning")}
+    figures = {f"figures/{name}.png" for name in ("returns", "gap", "learning", "profiles", "improvement")}
     assert found == inputs | derived | figures | {"videos/uniform-in-target.mp4"}
     assert list(pd.read_csv(study / "summary.csv")["iqm"]) == [1700, 1000, 1650, 1560, 1100, 1800]
 
@@ -147,7 +147,7 @@ def test_report_tables_goals_runs_and_provenance(study: Path) -> None:
 def test_report_is_self_contained(study: Path) -> None:
     html = (study / "report.html").read_text()
     sources = re.findall(r'(?:src|href)="([^"]*)"', html)
-    assert len(sources) == 4
+    assert len(sources) == 6
     assert all(source.startswith("data:") for source in sources)
     for forbidden in ("http:", "https:", "//cdn", "<script", "<link", "@import", "url("):
         assert forbidden not in html

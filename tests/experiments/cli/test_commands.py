@@ -2,6 +2,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import yaml
 
@@ -95,6 +96,13 @@ def test_training_then_everything_that_follows(
     assert captured.err == ""
     assert "return per episode of 50 steps" in captured.out
     assert read_episodes(run / "episodes.csv").groupby("eval_domain").size().to_dict() == {"source": 2, "target": 2}
+
+    main(["evaluate", "runs", "--episodes", "2", "--sweep", "torso_mass=-1:1:3"])
+    swept = Path("results/sweeps/hopper-source-torso_mass-add_-1_1_3")
+    assert capsys.readouterr().out.splitlines()[-1] == f"report: {swept / 'report.html'}"
+    assert pd.read_csv(swept / "sweep.csv")["domain"].tolist()[0::3] == ["source", "source, torso_mass+1"]
+    main(["report", str(swept)])
+    assert capsys.readouterr().out == f"report: {swept / 'report.html'}\n"
 
     main(["info", "runs"])
     assert "hopper-source-state-none-ppo/seed-000" in capsys.readouterr().out

@@ -1,0 +1,56 @@
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from experiments.method_report import MOST_METHODS, methods_part
+from experiments.statistics import summarize
+
+STUDY = {"source": "source", "target": "target"}
+
+
+def episodes_of(scores: dict[str, list[float]], **changes: Any) -> pd.DataFrame:
+    cell = {"study": "s", "figure": "hopper", "horizon": 500, "pipeline": "state", "agent": "ppo", "steps": 1}
+    rows = [
+        {**cell, "randomization": name, "train_domain": "source", "eval_domain": domain, "seed": seed}
+        | {"episode": 0, "return": value, "length": 500, "terminated": False, "diverged": False, **changes}
+        for name, values in scores.items()
+        for seed, value in enumerate(values)
+        for domain in ("source", "target")
+    ]
+    return pd.DataFrame(rows)
+
+
+def test_every_method_stands_against_every_other() -> None:
+    seeds = np.arange(10.0)
+    episodes = episodes_of({"none": list(1000 + seeds), "adr": list(1000.5 + seeds), "wide": list(1500 + seeds)})
+    figures, table = methods_part(STUDY, episodes, summarize(episodes))
+    assert list(figures) == ["profiles", "improvement"]
+    assert table is not None
+    said = {row[0]: (row[1][0], row[2], row[3][0]) for row in table["rows"]}
+    assert said == {
+        "source · no randomisation against source · adr": ("0", "no", "45\u202f%"),
+        "source · no randomisation against source · wide": ("\u2212500", "yes", "0\u202f%"),
+        "source · adr against source · wide": ("\u2212500", "yes", "0\u202f%"),
+    }
+    numbers = [text.get_text() for text in figures["improvement"]["figure"].axes[0].texts]
+    assert numbers == ["45", "0", "55", "0", "100", "100"]
+    bold = [text.get_weight() for text in figures["improvement"]["figure"].axes[0].texts]
+    assert bold == ["normal", "bold", "normal", "bold", "bold", "bold"]
+    lines = {line.get_label(): line.get_ydata() for line in figures["profiles"]["figure"].axes[0].get_lines()}
+    assert list(lines) == ["source · no randomisation", "source · adr", "source · wide"]
+    assert all((values[0], values[-1]) == (1.0, 0.0) for values in lines.values())
+
+
+@pytest.mark.parametrize(
+    "episodes",
+    [
+        episodes_of({"none": [1.0, 2.0]}),
+        episodes_of({f"m{i}": [1.0, 2.0] for i in range(MOST_METHODS + 1)}),
+        pd.concat([episodes_of({"none": [1.0, 2.0]}), episodes_of({"wide": [1.0, 2.0]}, horizon=1000)]),
+    ],
+    ids=["one", "too-many", "two-horizons"],
+)
+def test_nothing_is_compared_that_cannot_be(episodes: pd.DataFrame) -> None:
+    assert methods_part(STUDY, episodes, summarize(episodes)) == ({}, None)
