@@ -5,6 +5,7 @@ Importing this package registers ``simgap/<Figure>-v0`` with Gymnasium for every
 
 import os
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 # MuJoCo decides at its import how to make OpenGL contexts; EGL needs no display and falls back to software.
@@ -17,6 +18,7 @@ from envs.batched import BatchedEnv, Randomizer
 from envs.domains import Domain, domain_model, parse_domain
 from envs.hopper import Hopper
 from envs.parameters import physical_parameters
+from envs.simulator import Simulator
 from envs.single import SingleEnv
 from envs.task import Task
 
@@ -25,10 +27,13 @@ __all__ = [
     "BatchedEnv",
     "Domain",
     "Randomizer",
+    "Simulator",
     "SingleEnv",
     "Task",
+    "default_search",
     "domain_model",
     "make",
+    "make_simulator",
     "make_vec",
     "parse_domain",
     "physical_parameters",
@@ -77,6 +82,19 @@ def make_vec(
         ValueError: an unknown figure, domain or parameter, an impossible count, an unphysical value.
     """
     return BatchedEnv(task_of(figure), num_envs, domain, horizon, seed, num_threads, randomizer, mass_only, camera)
+
+
+def make_simulator(
+    figure: str, domain: str, drawn: Sequence[tuple[str, str]], mass_only: bool = False, num_threads: int = 1
+) -> Simulator:
+    """Simulations of a figure that start from given states; see :class:`envs.simulator.Simulator`."""
+    return Simulator(task_of(figure), domain, drawn, mass_only, num_threads)
+
+
+def default_search(figure: str) -> tuple[str, ...]:
+    """Where identification looks unless told otherwise: every mass of the figure, from half to twice."""
+    parameters = physical_parameters(domain_model(task_of(figure), "nominal")).values()
+    return tuple(f"{each.name} * uniform(0.5, 2)" for each in parameters if each.quantity == "mass")
 
 
 def make(figure: str, **kwargs: Any) -> SingleEnv:

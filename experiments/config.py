@@ -5,7 +5,7 @@ An unknown key, a wrong type or an impossible value is refused with the key's pa
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,6 +19,7 @@ import envs
 from agents import AgentConfig, ImageOptions, make_agent
 from pipelines import PIPELINES, Pipeline, PixelsPipeline, PosePipeline, StatePipeline
 from randomization import RandomizationConfig, make_randomizer
+from randomization.identification import IdentifyConfig, Search, parse_search
 
 MAX_ENVS = 100_000
 MAX_NAME = 200  # file systems take 255 bytes; temporary names add some
@@ -46,6 +47,7 @@ class RunConfig:
     pixels: PixelsPipeline = field(default_factory=PixelsPipeline)
     pose: PosePipeline = field(default_factory=PosePipeline)
     randomization: RandomizationConfig = field(default_factory=RandomizationConfig)
+    identify: IdentifyConfig = field(default_factory=IdentifyConfig)
     agent: AgentConfig = field(default_factory=AgentConfig)
     teacher: str = ""
     """Who teaches agent dagger: a run on the state, a folder of runs of which the same seed, or a cell of the study."""
@@ -80,6 +82,7 @@ class RunConfig:
         if not re.fullmatch(r"cpu|cuda(:\d+)?", self.device):
             raise ValueError(f"unknown device {self.device!r}; accepted: cpu, cuda, cuda:N")
         self._check_teacher()
+        self._check_identify()
         cell = self.path.parent.name
         if len(cell) > MAX_NAME:
             raise ValueError(
@@ -103,6 +106,35 @@ class RunConfig:
                 "accepted: --pipeline pose --pose.critic state, or --pipeline pixels --pixels.critic state"
             )
 
+    def _check_identify(self) -> None:
+        method = self.identify.method
+        if method == "none":
+            return
+        if self.randomization.method != "none":
+            raise ValueError(
+                f"randomization.method is {self.randomization.method!r}, but identify.method {method} decides what is "
+                "drawn; accepted: none"
+            )
+        if self.teacher:
+            raise ValueError(f"agent dagger draws as its teacher did; accepted with identify.method {method}: another")
+        if method == "simopt" and self.pipeline != "state":
+            raise ValueError(f"simopt simulates policies on the state; accepted: pipeline state, not {self.pipeline}")
+        search = self.search
+        envs.make_simulator(self.figure, self.domain, search.drawn).check(search.low, search.high)
+        self.make_env(1, 1, self.identify.domain)
+
+    @property
+    def search(self) -> Search:
+        """Where identification looks: what it is told, or every mass from half to twice that of the domain."""
+        if self.identify.search:
+            return parse_search(self.identify.search)
+        return parse_search(envs.default_search(self.figure))
+
+    @property
+    def method(self) -> str:
+        """What decides what is drawn, in paths and tables."""
+        return self.identify.label or self.randomization.label
+
     def resolved(self) -> "RunConfig":
         """The same with every default written out."""
         images = self.pipeline == "pixels" and not self.pixels.supervised
@@ -118,7 +150,7 @@ class RunConfig:
     def path(self) -> Path:
         """The run's directory below the runs directory."""
         domain = re.sub(r"\s+", "", self.domain).replace("/", "_")
-        cell = f"{self.figure}-{domain}-{self.sees.name}-{self.randomization.label}-{self.agent.name}"
+        cell = f"{self.figure}-{domain}-{self.sees.name}-{self.method}-{self.agent.name}"
         return Path(self.study) / cell / f"seed-{self.seed:03d}"
 
     @property
@@ -157,13 +189,19 @@ class RunConfig:
         images = ImageOptions(look.encoder, look.shift, look.stack, look.precision == "bfloat16", look.supervised)
         return make_agent(self.agent, env, self.seed, self.device, images)
 
-    def make_env(self, num_envs: int, num_threads: int, domain: str | None = None) -> envs.BatchedEnv:
-        """The training environment; with ``domain``, an evaluation environment there, never randomised."""
+    def make_env(
+        self, num_envs: int, num_threads: int, domain: str | None = None, draws: Sequence[str] = ()
+    ) -> envs.BatchedEnv:
+        """The training environment; with ``domain``, an evaluation environment there, never randomised.
+
+        ``draws`` are what identification found; they take the place of the configured randomisation.
+        """
         task = envs.task_of(self.figure)
         training, evaluation = seed_streams(self.seed)
         randomizer = None
         if domain is None:
-            randomizer = make_randomizer(self.randomization, task.randomized, training)
+            drawn = RandomizationConfig("uniform", draws=tuple(draws)) if draws else self.randomization
+            randomizer = make_randomizer(drawn, task.randomized, training)
         return envs.make_vec(
             self.figure,
             num_envs,

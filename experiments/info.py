@@ -12,6 +12,7 @@ from experiments import report_tables
 from experiments.checkpoints import list_checkpoints
 from experiments.config import to_yaml
 from experiments.files import read_json, read_yaml
+from experiments.identify import Identified
 from experiments.metrics import read_curve
 from experiments.run import Run
 from experiments.statistics import gaps, read_episodes, summarize
@@ -76,6 +77,19 @@ def print_pose(report: Path) -> None:
         reached = [f"{value}{'' if goal['met'][camera] else ' missed'}" for camera, value in goal["reached"].items()]
         table.add_row(goal["text"], goal["wanted"], *reached)
     Console().print(table)
+
+
+def print_identified(found: Identified) -> None:
+    """What identification found, and what it took."""
+    table = _table(["parameter", "mean", "standard deviation"], f"{found.method}: fitted to {found.report['target']}")
+    for name, values in found.report["parameters"].items():
+        table.add_row(name, f"{values['mean']:.4g}", f"{values['std']:.2g}")
+    console = Console()
+    console.print(table)
+    for key, value in found.report.items():
+        if key not in ("parameters", "target"):
+            console.print(f"{key}: {value}", highlight=False, markup=False)
+    console.print(f"target budget: {found.episodes} episodes, {found.steps} steps", highlight=False)
 
 
 def _returns_title(episodes: pd.DataFrame) -> str:

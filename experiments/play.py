@@ -46,7 +46,7 @@ def record_video(run: Run, domain: str, path: Path, seed: int = 0, sight: str = 
     def watch(step: int, total: float) -> bool:
         if step % stride == 0:
             lines = (
-                f"{run.config.figure}, trained in {run.config.domain} ({run.config.randomization.label})",
+                f"{run.config.figure}, trained in {run.config.domain} ({run.config.method})",
                 f"acting in {domain}, seen through {through}",
                 f"step {step:4d} of {run.config.horizon}   return {total:5.0f}",
             )

@@ -99,9 +99,7 @@ def fit(
         parameters = np.concatenate([candidate.quantile(uniform) for candidate in candidates])
         found = predict(parameters) / scale
         found = np.clip(found, observed - _FAR, observed + _FAR)
-        return log_likelihood(
-            found.reshape(len(candidates), SAMPLES, *observed.shape), observed, covariance=covariance
-        )
+        return log_likelihood(found.reshape(len(candidates), SAMPLES, *observed.shape), observed, covariance=covariance)
 
     search = CMA(
         mean=np.concatenate((start, np.full(size, 0.6))), sigma=0.2, bounds=np.array([[0.0, 1.0]] * 2 * size), seed=seed

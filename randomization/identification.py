@@ -65,7 +65,9 @@ class IdentifyConfig:
             raise ValueError("episodes_spent and steps_spent must be 0 or more")
         if (self.method in ONCE) != bool(self.policy):
             accepted = "none" if self.policy else "a run on the source, or a cell of the study"
-            raise ValueError(f"policy is {self.policy!r} and the method {self.method}; accepted as its policy: {accepted}")
+            raise ValueError(
+                f"policy is {self.policy!r} and the method {self.method}; accepted as its policy: {accepted}"
+            )
         if self.name and (self.method == "none" or not _NAME.match(self.name)):
             raise ValueError(
                 f"name of an identification is {self.name!r}; accepted: with a method, a letter, then letters, digits, "
@@ -127,7 +129,9 @@ def parse_search(texts: Sequence[str]) -> Search:
     for text, draw in zip(texts, draws, strict=True):
         low, high = draw.distribution.support
         if not (np.isfinite([low, high]).all() and low < high) or names.count(draw.name) > 1:
-            raise ValueError(f"search {text!r}: accepted: each parameter once, with a finite range such as uniform(0.5, 2)")
+            raise ValueError(
+                f"search {text!r}: accepted: each parameter once, with a finite range such as uniform(0.5, 2)"
+            )
     bounds = np.array([draw.distribution.support for draw in draws], np.float64)
     return Search(tuple((draw.name, draw.operation) for draw in draws), bounds[:, 0], bounds[:, 1])
 
@@ -155,7 +159,11 @@ class Gaussian:
         for (name, operation), mean, std, low, high in zip(
             search.drawn, search.operands(self.mean), self.std * width, search.low, search.high, strict=True
         ):
-            law = f"truncnormal({mean:.6g}, {std:.6g}, {low:g}, {high:g})" if std > 0 else f"uniform({mean:.6g}, {mean:.6g})"
+            law = (
+                f"truncnormal({mean:.6g}, {std:.6g}, {low:g}, {high:g})"
+                if std > 0
+                else f"uniform({mean:.6g}, {mean:.6g})"
+            )
             texts.append(f"{name} {operation} {law}")
         return tuple(texts)
 

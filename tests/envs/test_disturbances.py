@@ -120,7 +120,10 @@ def test_a_domain_reads_its_disturbances() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("source, actuator_delay=1.5", r"cannot read 'actuator_delay=1.5'; accepted: actuator_delay= and a whole number"),
+        (
+            "source, actuator_delay=1.5",
+            r"cannot read 'actuator_delay=1.5'; accepted: actuator_delay= and a whole number",
+        ),
         ("source, actuator_delay*2", r"cannot read 'actuator_delay\*2'; accepted: actuator_delay= and a whole number"),
         ("actuator_delay=-1", r"actuator_delay must be from 0 to 1000 steps"),
         ("actuator_delay=5000", r"actuator_delay must be from 0 to 1000 steps"),

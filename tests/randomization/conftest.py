@@ -45,10 +45,10 @@ def logged(steps: int, domain: str) -> tuple[Array, Array, Array]:
 
 @pytest.fixture(scope="session")
 def known() -> Known:
-    """20 transitions of a target with other masses and a stronger motor."""
+    """15 transitions of a target with other masses and a stronger motor."""
     search = parse_search(RANGES)
     target = "source, " + ", ".join(f"{name}*{factor!r}" for name, factor in TRUTH.items())
-    states, actions, following = logged(20, target)
+    states, actions, following = logged(15, target)
     simulator = Simulator(envs.task_of("hopper"), "source", search.drawn)
 
     def predict(unit: Array) -> Array:
