@@ -41,11 +41,11 @@ class Simulator:
         for name, operation in self.drawn:
             operate(operation, find_parameter(self._parameters, name).nominal, 1.0)
 
-    def check(self, low: Sequence[float], high: Sequence[float]) -> None:
+    def check(self, low: Array, high: Array) -> None:
         """Raise ``ValueError`` unless all operands between ``low`` and ``high`` are physical."""
         for (name, operation), *ends in zip(self.drawn, low, high, strict=True):
+            parameter = self._parameters[name]
             for end in ends:
-                parameter = self._parameters[name]
                 parameter.check(float(operate(operation, parameter.nominal, end)))
 
     def next_states(self, operands: Array, states: Array, actions: Array) -> Array:

@@ -72,8 +72,11 @@ class SingleEnv(gymnasium.Env[Array, npt.NDArray[np.float32]]):
         return self._observe(self._state()), {}
 
     def _observe(self, state: dict[str, Array]) -> Array:
-        observations = self.task.observe(state)
-        return (observations if self._disturbances is None else self._disturbances.measured(observations))[0]
+        seen = self.task.observe(state)
+        if self._disturbances is not None:
+            seen = self._disturbances.measured(seen)
+        first: Array = seen[0]
+        return first
 
     def step(self, action: npt.NDArray[np.float32]) -> tuple[Array, float, bool, bool, dict[str, Any]]:
         """Advance by one environment step; the info holds the reward's terms and ``diverged``."""

@@ -144,11 +144,13 @@ def join(logs: Sequence[TargetLog]) -> TargetLog:
         raise ValueError(f"logs of different figures: {', '.join(figures)}; accepted: of one")
     offsets = np.cumsum([0, *(log.episodes for log in logs)])
     return TargetLog(
-        figures[0],
-        " and ".join(dict.fromkeys(log.domain for log in logs)),
-        logs[0].dt,
-        sum(log.episodes for log in logs),
-        sum(log.steps for log in logs),
-        *(np.concatenate([getattr(log, name) for log in logs]) for name in ("states", "actions", "next_states")),
-        np.concatenate([log.episode + offset for log, offset in zip(logs, offsets, strict=False)]),
+        figure=figures[0],
+        domain=" and ".join(dict.fromkeys(log.domain for log in logs)),
+        dt=logs[0].dt,
+        episodes=sum(log.episodes for log in logs),
+        steps=sum(log.steps for log in logs),
+        states=np.concatenate([log.states for log in logs]),
+        actions=np.concatenate([log.actions for log in logs]),
+        next_states=np.concatenate([log.next_states for log in logs]),
+        episode=np.concatenate([log.episode + offset for log, offset in zip(logs, offsets, strict=False)]),
     )

@@ -47,7 +47,7 @@ def divergence(new: Gaussian, old: Gaussian) -> float:
 
 
 def weights(costs: Array, max_kl: float = MAX_KL) -> Array:
-    """REPS's weights ``(m,)`` of samples of these costs: they sum to 1 and diverge from equal ones by ``max_kl`` at most."""
+    """REPS's weights ``(m,)`` of samples of these costs; they diverge from equal ones by ``max_kl`` at most."""
     away = costs - costs.min()
     spread = away.max()
     if spread == 0:

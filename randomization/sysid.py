@@ -5,6 +5,7 @@ next states in units of ``scale``; all columns of a finite-difference Jacobian a
 intervals are those of ``mujoco.sysid.calculate_intervals``: they take the model for right and what is left for noise.
 """
 
+import importlib
 import io
 from dataclasses import dataclass
 from typing import Any
@@ -42,7 +43,8 @@ def fit(predict: Predict, next_states: Array, scale: Array, start: Array) -> Sys
         scale: ``(d,)``, the unit of each entry.
         start: ``(p,)``.
     """
-    from mujoco import sysid
+    # Not by an import statement: this part of MuJoCo alone is marked as typed, and mypy would hold the rest to that.
+    sysid: Any = importlib.import_module("mujoco.sysid")
 
     def residuals(x: Array) -> Array:
         """Of one vector, or of the columns of a matrix."""

@@ -32,7 +32,9 @@ def logged(steps: int, domain: str) -> tuple[Array, Array, Array]:
     env: Any = envs.make_vec("hopper", 1, domain, horizon=25, seed=3, num_threads=1)
     rng = np.random.default_rng(1)
     env.reset()
-    states, actions, following = [], [], []
+    states: list[Array] = []
+    actions: list[Array] = []
+    following: list[Array] = []
     while len(states) < steps:
         state, action = env.states()[0], rng.uniform(-1, 1, (1, 3))
         *_, dones, _ = env.step(action)
