@@ -104,7 +104,7 @@ def read_log(file: Path) -> TargetLog:
         ValueError: it is missing, damaged or empty, or of a figure that is not known.
     """
     try:
-        with np.load(file, allow_pickle=False) as data:
+        with file.open("rb") as opened, np.load(opened, allow_pickle=False) as data:
             content: dict[str, Any] = {name: data[name] for name in ("format", *_FACTS, *_ARRAYS)}
     except Exception as error:  # zip, zlib, struct and NumPy each have their own for a damaged file
         raise ValueError(f"{file}: not a log of a target ({error}); accepted: what simgap log-target wrote") from None

@@ -65,9 +65,7 @@ class IdentifyConfig:
             raise ValueError("episodes_spent and steps_spent must be 0 or more")
         if (self.method in ONCE) != bool(self.policy):
             accepted = "none" if self.policy else "a run on the source, or a cell of the study"
-            raise ValueError(
-                f"policy is {self.policy!r} and the method {self.method}; accepted as its policy: {accepted}"
-            )
+            raise ValueError(f"policy is {self.policy!r} and the method {self.method}; accepted: {accepted}")
         if self.name and (self.method == "none" or not _NAME.match(self.name)):
             raise ValueError(
                 f"name of an identification is {self.name!r}; accepted: with a method, a letter, then letters, digits, "

@@ -56,6 +56,8 @@ def identify(
     from experiments.target_log import join, read_log
     from randomization.identification import parse_search
 
+    if threads < 0:
+        raise ValueError(f"threads is {threads}; it must be 0 (all cores) or more")
     log = join([read_log(each) for each in logs])
     ranges = parse_search(search or envs.default_search(log.figure))
     found = fit(method, log, domain, ranges, seed, num_threads=threads or cores(), covariance=covariance)

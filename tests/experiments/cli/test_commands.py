@@ -11,7 +11,7 @@ from experiments.config import RunConfig
 from experiments.run import Run
 from experiments.statistics import read_episodes
 
-WITH_DEFAULTS = {"train", "evaluate", "study", "play", "synth", "fit-pose", "bench"}
+WITH_DEFAULTS = {"train", "evaluate", "study", "play", "log-target", "identify", "synth", "fit-pose", "bench"}
 
 
 @pytest.fixture
@@ -30,6 +30,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 
 def test_all_commands_of_the_design_that_this_version_has() -> None:
     simulation = ["train", "evaluate", "study", "report", "play", "info", "export"]
+    simulation += ["log-target", "identify"]
     assert list(COMMANDS) == [*simulation, "synth", "synth-preview", "fit-pose", "bench"]
 
 
