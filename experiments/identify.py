@@ -1,6 +1,7 @@
 """Identification before training: a log of the target becomes draws, with a report of the fit."""
 
-from collections.abc import Mapping
+import sys
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -14,9 +15,11 @@ from experiments.run import Run, open_run
 from experiments.target_log import TargetLog, log_target, read_log, write_log
 from experiments.teacher import teacher_directory
 from randomization import dropo, parse_draw, sysid
-from randomization.identification import Array, Gaussian, Search, subset
+from randomization.identification import Array, Gaussian, Predict, Search, subset
 
 IDENTIFIED, LOG = "identified.json", "target.npz"
+Progress = Callable[[int, int], None]
+"""Called with generations of the search done and in all."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,7 @@ def fit(
     mass_only: bool = False,
     num_threads: int = 1,
     covariance: Literal["diagonal", "full"] = "diagonal",
+    progress: Progress | None = None,
 ) -> Identified:
     """Fit the parameters of ``domain`` to a log.
 
@@ -63,7 +67,7 @@ def fit(
     def predict(unit: Array) -> Array:
         return simulator.next_states(search.operands(unit), states, actions)
 
-    found, facts = find(predict, following, scale, search, seed, covariance)
+    found, facts = find(predict, following, scale, search, seed, covariance, progress)
     report = {
         "target": log.domain,
         "transitions": len(chosen),
@@ -74,9 +78,15 @@ def fit(
 
 
 def _dropo(
-    predict: Any, following: Array, scale: Array, search: Search, seed: int, covariance: Literal["diagonal", "full"]
+    predict: Predict,
+    following: Array,
+    scale: Array,
+    search: Search,
+    seed: int,
+    covariance: Literal["diagonal", "full"],
+    progress: Progress | None,
 ) -> tuple[Gaussian, dict[str, Any]]:
-    found = dropo.fit(predict, following, scale, search.nominal, seed, covariance)
+    found = dropo.fit(predict, following, scale, search.nominal, seed, covariance, progress=progress)
     facts = {
         "covariance": covariance,
         "log_likelihood": found.log_likelihood / len(following),
@@ -86,7 +96,9 @@ def _dropo(
     return found.distribution, facts
 
 
-def _sysid(predict: Any, following: Array, scale: Array, search: Search, *_: Any) -> tuple[Gaussian, dict[str, Any]]:
+def _sysid(
+    predict: Predict, following: Array, scale: Array, search: Search, *_: Any
+) -> tuple[Gaussian, dict[str, Any]]:
     found = sysid.fit(predict, following, scale, search.nominal)
     widths = found.half_width * (search.high - search.low)
     facts = {
@@ -128,6 +140,7 @@ def identify_first(run: Run, num_threads: int) -> Identified:
         write_log(log_target(other, config.identify.domain, config.identify.episodes), run.directory / LOG)
     log = read_log(run.directory / LOG)
     method: Any = config.identify.method
+    print(f"{run.name}: fitting {len(log.states)} transitions of {log.domain} with {method}", file=sys.stderr)
     found = fit(method, log, config.domain, config.search, config.seed, config.mass_only, num_threads)
     write_json(file, asdict(found))
     return found

@@ -28,6 +28,9 @@ def print_runs(runs: Sequence[Run]) -> None:
         table.add_row(f"{run.config.study}/{run.name}", *_progress(run), f"{run.config.horizon} steps")
     console.print(table)
     if len(runs) == 1:
+        if runs[0].done and (budget := runs[0].result())["target_steps"]:
+            spent = f"{budget['target_episodes']} episodes, {budget['target_steps']} steps"
+            console.print(f"target budget: {spent}", highlight=False)
         for start in runs[0].starts()[-1:]:
             for key, value in start.items():
                 console.print(f"{key}: {value}", highlight=False, markup=False)

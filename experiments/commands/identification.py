@@ -53,6 +53,7 @@ def identify(
     from envs.cores import cores
     from experiments.identify import fit, write_identified
     from experiments.info import print_identified
+    from experiments.progress import FitProgress
     from experiments.target_log import join, read_log
     from randomization.identification import parse_search
 
@@ -60,7 +61,17 @@ def identify(
         raise ValueError(f"threads is {threads}; it must be 0 (all cores) or more")
     log = join([read_log(each) for each in logs])
     ranges = parse_search(search or envs.default_search(log.figure))
-    found = fit(method, log, domain, ranges, seed, num_threads=threads or cores(), covariance=covariance)
+    with FitProgress(str(file)) as shown:
+        found = fit(
+            method,
+            log,
+            domain,
+            ranges,
+            seed,
+            num_threads=threads or cores(),
+            covariance=covariance,
+            progress=lambda done, total: shown.update("fitting", done, total, f"generation {done} of {total}"),
+        )
     write_identified(found, log.figure, domain, file)
     print_identified(found)
     print(f"identified: {file} (train with simgap train --config {file})")
