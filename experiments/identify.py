@@ -139,6 +139,8 @@ def identify_first(run: Run, num_threads: int) -> Identified:
     if not (run.directory / LOG).exists():
         write_log(log_target(other, config.identify.domain, config.identify.episodes), run.directory / LOG)
     log = read_log(run.directory / LOG)
+    if log.figure != config.figure:
+        raise ValueError(f"{run.directory / LOG}: a target of {log.figure}; accepted: of {config.figure}")
     method: Any = config.identify.method
     print(f"{run.name}: fitting {len(log.states)} transitions of {log.domain} with {method}", file=sys.stderr)
     found = fit(method, log, config.domain, config.search, config.seed, config.mass_only, num_threads)

@@ -13,7 +13,7 @@ import yaml
 from experiments.config import RunConfig, parse_config
 from experiments.identify import fit, read_identified, write_identified
 from experiments.run import Run, create_run
-from experiments.target_log import TargetLog, log_target
+from experiments.target_log import TargetLog, log_target, write_log
 from experiments.teacher import teacher_directory
 from experiments.train import train
 from randomization import dropo, parse_draw
@@ -127,6 +127,16 @@ def test_a_policy_that_cannot_log_is_refused(
     shutil.rmtree(own_run.directory)
     with pytest.raises(ValueError, match="not a run directory"):
         train(tiny(identify=unfinished), tmp_path, num_threads=1)
+
+
+def test_a_log_of_another_figure_is_refused(
+    tiny: Tiny, settings: dict[str, Any], log: TargetLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = create_run(tiny(identify=settings), tmp_path)
+    write_log(log, run.directory / "target.npz")
+    monkeypatch.setattr("experiments.identify.read_log", lambda _: replace(log, figure="ant"))
+    with pytest.raises(ValueError, match=r"target\.npz: a target of ant; accepted: of hopper"):
+        train(run.config, tmp_path, num_threads=1)
 
 
 def test_damaged_findings_are_refused(tiny: Tiny, settings: dict[str, Any], tmp_path: Path) -> None:

@@ -17,6 +17,15 @@ def test_a_hoppers_parameters_are_recovered(known: Any, capsys: pytest.CaptureFi
     assert capsys.readouterr().out == ""
 
 
+def test_a_parameter_without_effect_stays_and_has_no_interval() -> None:
+    observed = np.linspace(1, 2, 20)[:, None] * 0.3
+    found = sysid.fit(
+        lambda unit: unit[:, :1, None] * np.linspace(1, 2, 20)[:, None], observed, np.ones(1), np.array([0.5, 0.7])
+    )
+    np.testing.assert_allclose(found.distribution.mean, [0.3, 0.7], atol=1e-6)
+    assert np.isinf(found.half_width[1])
+
+
 def test_of_a_linear_system_the_intervals_are_those_of_regression() -> None:
     rng = np.random.default_rng(3)
     inputs = rng.normal(size=(50, 2))
