@@ -160,8 +160,8 @@ def budget_words(runs: pd.DataFrame) -> str:
     if not parts:
         return "Target budget: 0 episodes. No seed, checkpoint or setting was selected on the target."
     return (
-        f"Target budget of a run, at most: {', '.join(parts)}; every other method 0 episodes. No seed, checkpoint or "
-        "setting was selected on the target."
+        f"Target budget of a run, at most: {', '.join(parts)}; every other method 0 episodes. Beyond what "
+        "these methods fit to it, no seed, checkpoint or setting was selected on the target."
     )
 
 
