@@ -5,6 +5,7 @@ Importing this package registers ``simgap/<Figure>-v0`` with Gymnasium for every
 
 import os
 import sys
+from collections.abc import Sequence
 
 # MuJoCo decides at its import how to make OpenGL contexts; EGL needs no display and falls back to software.
 if sys.platform == "linux":
@@ -21,6 +22,7 @@ from envs.hopper import Hopper
 from envs.inverted_pendulum import InvertedPendulum
 from envs.options import figure_text, file_form, make_task, split_figure
 from envs.parameters import physical_parameters
+from envs.simulator import Simulator
 from envs.single import SingleEnv
 from envs.task import Task
 from envs.walker2d import Walker2d
@@ -30,12 +32,15 @@ __all__ = [
     "BatchedEnv",
     "Domain",
     "Randomizer",
+    "Simulator",
     "SingleEnv",
     "Task",
+    "default_search",
     "domain_model",
     "figure_text",
     "file_form",
     "make",
+    "make_simulator",
     "make_vec",
     "parse_domain",
     "physical_parameters",
@@ -99,6 +104,19 @@ def make_vec(
         ValueError: an unknown figure, domain or parameter, an impossible count, an unphysical value.
     """
     return BatchedEnv(task_of(figure), num_envs, domain, horizon, seed, num_threads, randomizer, mass_only, camera)
+
+
+def make_simulator(
+    figure: str, domain: str, drawn: Sequence[tuple[str, str]], mass_only: bool = False, num_threads: int = 1
+) -> Simulator:
+    """Simulations of a figure that start from given states; see :class:`envs.simulator.Simulator`."""
+    return Simulator(task_of(figure), domain, drawn, mass_only, num_threads)
+
+
+def default_search(figure: str) -> tuple[str, ...]:
+    """Where identification looks unless told otherwise: every mass of the figure, from half to twice."""
+    parameters = physical_parameters(domain_model(task_of(figure), "nominal")).values()
+    return tuple(f"{each.name} * uniform(0.5, 2)" for each in parameters if each.quantity == "mass")
 
 
 def make(

@@ -11,7 +11,8 @@ from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import VecEnv, VecMonitor
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvObs, VecEnvStepReturn
 
-from envs.domains import domain_model
+from envs.disturbances import Disturbances
+from envs.domains import domain_model, parse_domain
 from envs.frames import Ids, Shot
 from envs.parameters import FIELDS, find_parameter, operate, physical_parameters, write_parameters
 from envs.render import Renderer
@@ -81,7 +82,8 @@ class BatchedEnv(VecEnv):
         self.horizon = horizon
         self.mass_only = mass_only
         self.randomizer = randomizer
-        self.model = domain_model(task, domain, mass_only)
+        parsed = parse_domain(domain, task)
+        self.model = domain_model(task, parsed, mass_only)
         self.dt = float(self.model.opt.timestep) * task.frame_skip
         # Contact forces are computed from all that a step leaves behind, which only a persistent batch keeps.
         self.batch = Batch(self.model, num_envs, num_threads, persistent=CONTACT_FORCES in task.fields)
@@ -109,6 +111,10 @@ class BatchedEnv(VecEnv):
         self._elapsed = np.zeros(num_envs, np.int64)
         self._returns = np.zeros(num_envs)
         self._rngs = [np.random.default_rng() for _ in range(num_envs)]
+        self._disturbances: Disturbances | None = None
+        if parsed.actuator_delay or parsed.sensor_noise:
+            terms = parsed.actuator_delay, parsed.sensor_noise
+            self._disturbances = Disturbances(*terms, num_envs, self.model.nu)
         self._camera = camera
         self._renderer: Renderer | None = None
         self.render_mode = "rgb_array"
@@ -135,10 +141,13 @@ class BatchedEnv(VecEnv):
                 # Gymnasium's own construction (gymnasium.utils.seeding.np_random).
                 self._rngs[i] = np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed)))
                 self._episode[i] = -1
+                if self._disturbances is not None:
+                    self._disturbances.seed(i, seed)
         self._reset_seeds()
         self._reset_options()
         self._start(np.arange(self.num_envs, dtype=np.int32))
-        return self.task.observe(self._state)
+        observations = self.task.observe(self._state)
+        return observations if self._disturbances is None else self._disturbances.measured(observations)
 
     def repeat_starts(self, count: int) -> None:
         """Let simulation ``i`` begin at the next reset as simulation ``i % count`` does."""
@@ -159,6 +168,8 @@ class BatchedEnv(VecEnv):
         for i in ids:
             self._qpos[i], self._qvel[i] = self.task.reset(self._rngs[i], self.model.qpos0)
         self.batch.forward(ids)
+        if self._disturbances is not None:
+            self._disturbances.start(ids, self._episode[ids])
         for name, field in self._derived.items():
             self._state[name][ids] = 0.0 if name == CONTACT_FORCES else field[ids]
 
@@ -197,7 +208,7 @@ class BatchedEnv(VecEnv):
     def step_wait(self) -> VecEnvStepReturn:
         """Advance every simulation by one environment step and start new episodes where one ended."""
         before = {name: field.copy() for name, field in self._state.items()}
-        self._ctrl[:] = self._actions
+        self._ctrl[:] = self._actions if self._disturbances is None else self._disturbances.delayed(self._actions)
         moving = None if self.watched.all() else np.flatnonzero(self.watched).astype(np.int32)
         self.batch.step(moving, nstep=self.task.frame_skip)
         self._read_derived()
@@ -207,6 +218,8 @@ class BatchedEnv(VecEnv):
             for name, field in self._state.items():
                 field[diverged] = before[name][diverged]
         observations = self.task.observe(self._state)
+        if self._disturbances is not None:
+            observations = self._disturbances.measured(observations)
         terminated = self.task.terminated(self._state)
         rewards, self.terms = self.task.reward(before, self._state, self._actions, terminated, self.dt)
         rewards[diverged] = 0.0
@@ -231,7 +244,8 @@ class BatchedEnv(VecEnv):
                 self.randomizer.observe(self._keys(ids), finished, self._returns[ids])
             self.ended = self.shot(ids)
             self._start(ids)
-            observations[ids] = self.task.observe({k: v[ids] for k, v in self._state.items()})
+            first = self.task.observe({k: v[ids] for k, v in self._state.items()})
+            observations[ids] = first if self._disturbances is None else self._disturbances.measured(first, ids)
         return observations, rewards, dones, infos
 
     def _diverged(self) -> npt.NDArray[np.intp]:
@@ -265,6 +279,7 @@ class BatchedEnv(VecEnv):
             "diverged_episodes": self.diverged_episodes,
             "derived": {name: self._state[name].copy() for name in self._derived},
             "randomizer": self.randomizer.state_dict() if self.randomizer is not None else {},
+            "disturbances": None if self._disturbances is None else self._disturbances.state_dict(),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -283,6 +298,8 @@ class BatchedEnv(VecEnv):
         self.batch.state[:] = state["physics"]
         for name in self._derived:
             self._state[name][:] = state["derived"][name]
+        if self._disturbances is not None:
+            self._disturbances.load_state_dict(state["disturbances"])
         self._reset_seeds()
 
     def get_images(self) -> Sequence[npt.NDArray[np.uint8] | None]:

@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from envs.batched import DIVERGED
-from envs.domains import domain_model
+from envs.disturbances import Disturbances
+from envs.domains import domain_model, parse_domain
 from envs.render import Renderer
 from envs.task import CONTACT_FORCES, Array, Task, action_space, observation_space
 
@@ -39,7 +40,8 @@ class SingleEnv(gymnasium.Env[Array, npt.NDArray[np.float32]]):
         self.task = task
         self.horizon = horizon
         self.render_mode = render_mode
-        self.model = domain_model(task, domain, mass_only)
+        parsed = parse_domain(domain, task)
+        self.model = domain_model(task, parsed, mass_only)
         self.data = mujoco.MjData(self.model)
         self.dt = float(self.model.opt.timestep) * task.frame_skip
         self.metadata = {**self.metadata, "render_fps": round(1 / self.dt)}
@@ -48,6 +50,10 @@ class SingleEnv(gymnasium.Env[Array, npt.NDArray[np.float32]]):
         self._camera = camera
         self._renderer: Renderer | None = None
         self._elapsed = 0
+        self._episode = -1
+        self._disturbances: Disturbances | None = None
+        if parsed.actuator_delay or parsed.sensor_noise:
+            self._disturbances = Disturbances(parsed.actuator_delay, parsed.sensor_noise, 1, self.model.nu)
 
     def _state(self) -> dict[str, Array]:
         return {name: getattr(self.data, name)[None].copy() for name in self.task.fields}
@@ -59,12 +65,24 @@ class SingleEnv(gymnasium.Env[Array, npt.NDArray[np.float32]]):
         self.data.qpos[:], self.data.qvel[:] = self.task.reset(self.np_random, self.model.qpos0)
         mujoco.mj_forward(self.model, self.data)
         self._elapsed = 0
-        return self.task.observe(self._state())[0], {}
+        self._episode = 0 if seed is not None else self._episode + 1
+        if self._disturbances is not None:
+            self._disturbances.seed(0, self.np_random_seed)
+            self._disturbances.start([0], np.array([self._episode]))
+        return self._observe(self._state()), {}
+
+    def _observe(self, state: dict[str, Array]) -> Array:
+        seen = self.task.observe(state)
+        if self._disturbances is not None:
+            seen = self._disturbances.measured(seen)
+        first: Array = seen[0]
+        return first
 
     def step(self, action: npt.NDArray[np.float32]) -> tuple[Array, float, bool, bool, dict[str, Any]]:
         """Advance by one environment step; the info holds the reward's terms and ``diverged``."""
         before = self._state()
-        self.data.ctrl[:] = action
+        commands = np.asarray(action)[None]
+        self.data.ctrl[:] = (commands if self._disturbances is None else self._disturbances.delayed(commands))[0]
         mujoco.mj_step(self.model, self.data, nstep=self.task.frame_skip)
         if CONTACT_FORCES in self.task.fields:
             mujoco.mj_rnePostConstraint(self.model, self.data)
@@ -73,13 +91,13 @@ class SingleEnv(gymnasium.Env[Array, npt.NDArray[np.float32]]):
         diverged = not bool((np.abs(moving) < DIVERGED).all())
         after = before if diverged else self._state()
         failed = self.task.terminated(after)
-        rewards, terms = self.task.reward(before, after, np.asarray(action)[None], failed, self.dt)
+        rewards, terms = self.task.reward(before, after, commands, failed, self.dt)
         reward = 0.0 if diverged else float(rewards[0])
         terminated = diverged or bool(failed[0])
         truncated = self._elapsed >= self.horizon and not terminated
         info: dict[str, Any] = {name: float(term[0]) for name, term in terms.items()}
         info["diverged"] = diverged
-        return self.task.observe(after)[0], reward, terminated, truncated, info
+        return self._observe(after), reward, terminated, truncated, info
 
     def render(self) -> npt.NDArray[np.uint8] | None:
         """The current RGB frame, or None without a render mode."""

@@ -5,7 +5,7 @@ An unknown key, a wrong type or an impossible value is refused with the key's pa
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar, get_args
@@ -20,6 +20,7 @@ from agents import AgentConfig, ImageOptions, make_agent
 from experiments import epopt
 from pipelines import PIPELINES, Pipeline, PixelsPipeline, PosePipeline, StatePipeline
 from randomization import RandomizationConfig, make_randomizer
+from randomization.identification import IdentifyConfig, Search, parse_search
 
 MAX_ENVS = 100_000
 MAX_NAME = 200  # file systems take 255 bytes; temporary names add some
@@ -52,6 +53,7 @@ class RunConfig:
     pixels: PixelsPipeline = field(default_factory=PixelsPipeline)
     pose: PosePipeline = field(default_factory=PosePipeline)
     randomization: RandomizationConfig = field(default_factory=RandomizationConfig)
+    identify: IdentifyConfig = field(default_factory=IdentifyConfig)
     agent: AgentConfig = field(default_factory=AgentConfig)
     teacher: str = ""
     """Who teaches agent dagger: a run on the state, a folder of runs of which the same seed, or a cell of the study."""
@@ -93,6 +95,7 @@ class RunConfig:
         self._check_teacher()
         if self.randomization.method == "epopt":
             epopt.check_agent(self.agent, self.horizon)
+        self._check_identify()
         cell = self.path.parent.name
         if len(cell) > MAX_NAME:
             raise ValueError(
@@ -115,6 +118,35 @@ class RunConfig:
                 "agent dagger needs the true state for its teacher beside what it sees itself; "
                 "accepted: --pipeline pose --pose.critic state, or --pipeline pixels --pixels.critic state"
             )
+
+    def _check_identify(self) -> None:
+        method = self.identify.method
+        if method == "none":
+            return
+        if self.randomization.method != "none":
+            raise ValueError(
+                f"randomization.method is {self.randomization.method!r}, but identify.method {method} decides what is "
+                "drawn; accepted: none"
+            )
+        if self.teacher:
+            raise ValueError(f"agent dagger draws as its teacher did; accepted with identify.method {method}: another")
+        if method == "simopt" and self.pipeline != "state":
+            raise ValueError(f"simopt simulates policies on the state; accepted: pipeline state, not {self.pipeline}")
+        search = self.search
+        envs.make_simulator(self.figure, self.domain, search.drawn).check(search.low, search.high)
+        self.make_env(1, 1, self.identify.domain)
+
+    @property
+    def search(self) -> Search:
+        """Where identification looks: what it is told, or every mass from half to twice that of the domain."""
+        if self.identify.search:
+            return parse_search(self.identify.search)
+        return parse_search(envs.default_search(self.figure))
+
+    @property
+    def method(self) -> str:
+        """What decides what is drawn, in paths and tables."""
+        return self.identify.label or self.randomization.label
 
     def resolved(self) -> "RunConfig":
         """The same with every default written out."""
@@ -146,7 +178,7 @@ class RunConfig:
     def path(self) -> Path:
         """The run's directory below the runs directory."""
         domain = re.sub(r"\s+", "", self.domain).replace("/", "_")
-        cell = f"{envs.file_form(self.figure)}-{domain}-{self.sees.name}-{self.randomization.label}-{self.agent.name}"
+        cell = f"{envs.file_form(self.figure)}-{domain}-{self.sees.name}-{self.method}-{self.agent.name}"
         return Path(self.study) / cell / f"seed-{self.seed:03d}"
 
     @property
@@ -194,16 +226,23 @@ class RunConfig:
         return agent
 
     def make_env(
-        self, num_envs: int, num_threads: int, domain: str | None = None, cells: envs.Randomizer | None = None
+        self,
+        num_envs: int,
+        num_threads: int,
+        domain: str | None = None,
+        cells: envs.Randomizer | None = None,
+        draws: Sequence[str] = (),
     ) -> envs.BatchedEnv:
         """The training environment; with ``domain``, an evaluation environment there, never randomised.
 
-        ``cells`` shifts the evaluation environment's simulations, as a sweep does.
+        ``cells`` shifts the evaluation environment's simulations, as a sweep does. ``draws`` are what identification
+        found; they take the place of the configured randomisation.
         """
         training, evaluation = seed_streams(self.seed)
         randomizer = cells
         if domain is None:
-            randomizer = make_randomizer(self._judging, self.task.randomized, training)
+            drawn = RandomizationConfig("uniform", draws=tuple(draws)) if draws else self._judging
+            randomizer = make_randomizer(drawn, self.task.randomized, training)
         return envs.make_vec(
             self.figure,
             num_envs,

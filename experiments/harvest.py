@@ -80,6 +80,8 @@ class Rollout:
     """Whether the episode still goes on, ``(steps, n)``; what is not running belongs to no episode."""
     failed: npt.NDArray[np.bool_]
     """Which episodes ended in a failure, ``(n,)``; the state that failed is not kept."""
+    returns: Array
+    """Of the episodes ``(n,)``; not a number where one had not ended."""
     model: mujoco.MjModel
     frame_skip: int
 
@@ -105,7 +107,7 @@ def act(run: Run, domain: str, episodes: int, steps: int, seed: int, noise: floa
     policy.env.seed(seed)
     observations: Any = policy.env.reset()
     states, actions, alive = [], [], []
-    failed = np.zeros(episodes, bool)
+    failed, returns = np.zeros(episodes, bool), np.full(episodes, np.nan)
     running = starts = np.ones(episodes, bool)
     memory: Any = None
     commands: Any = np.zeros((episodes, simulation.model.nu))
@@ -120,12 +122,13 @@ def act(run: Run, domain: str, episodes: int, steps: int, seed: int, noise: floa
         observations, _, starts, infos = policy.env.step(commands)
         for i in np.flatnonzero(starts & running):
             failed[i] = not infos[i]["TimeLimit.truncated"]
+            returns[i] = infos[i]["episode"]["r"]
         running = running & ~starts
         if not running.any():
             break
     policy.env.close()
     sequences = np.array(states), np.array(actions), np.array(alive)
-    return Rollout(*sequences, failed, simulation.model, simulation.task.frame_skip)
+    return Rollout(*sequences, failed, returns, simulation.model, simulation.task.frame_skip)
 
 
 def _fall(model: mujoco.MjModel, state: Array, frame_skip: int) -> Array:

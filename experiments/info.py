@@ -14,6 +14,7 @@ from experiments.config import flat, to_plain, to_yaml
 from experiments.executors import LOG
 from experiments.files import read_json, read_yaml
 from experiments.findings import horizons
+from experiments.identify import Identified
 from experiments.metrics import read_curve
 from experiments.reward_report import prediction_rows, ranking_rows
 from experiments.run import Run
@@ -39,6 +40,9 @@ def print_runs(runs: Sequence[Run]) -> None:
         table.add_row(name, *_progress(run), f"{run.config.training_horizon} steps", *differing)
     console.print(table)
     if len(runs) == 1:
+        if runs[0].done and (budget := runs[0].result())["target_steps"]:
+            spent = f"{budget['target_episodes']} episodes, {budget['target_steps']} steps"
+            console.print(f"target budget: {spent}", highlight=False)
         for key, value in (*_on_disk(runs[0]), *_provenance(runs[0])):
             console.print(f"{key}: {value}", highlight=False, markup=False)
     judged = [run for run in runs if run.episodes.exists()]
@@ -157,6 +161,19 @@ def print_reward(directory: Path) -> None:
         for row in rows:
             table.add_row(*row)
         Console(markup=False).print(table)
+
+
+def print_identified(found: Identified) -> None:
+    """What identification found, and what it took."""
+    table = _table(["parameter", "mean", "standard deviation"], f"{found.method}: fitted to {found.report['target']}")
+    for name, values in found.report["parameters"].items():
+        table.add_row(name, f"{values['mean']:.4g}", f"{values['std']:.2g}")
+    console = Console()
+    console.print(table)
+    for key, value in found.report.items():
+        if key not in ("parameters", "target"):
+            console.print(f"{key}: {value}", highlight=False, markup=False)
+    console.print(f"target budget: {found.episodes} episodes, {found.steps} steps", highlight=False)
 
 
 def _returns_title(episodes: pd.DataFrame) -> str:

@@ -121,7 +121,7 @@ def record_video(
             if step % stride == 0:
                 fallen = "   fallen" if isinstance(simulation.task, Unending) and simulation.task.fallen else ""
                 lines = (
-                    f"{run.config.figure}, trained in {run.config.domain} ({run.config.randomization.label})",
+                    f"{run.config.figure}, trained in {run.config.domain} ({run.config.method})",
                     f"acting in {domain}, seen through {through}",
                     f"{counted}step {step:4d} of {run.config.horizon}   return {total:5.0f}{fallen}",
                 )

@@ -105,6 +105,7 @@ def write_report(directory: Path) -> Path:
         "pairs": pairs,
         "runs": report_tables.runs_table(runs, episodes),
         "training": report_tables.training_words(runs),
+        "budget": report_tables.budget_words(runs),
         "took": findings.duration(provenance["wall_s"]),
         "per_seed": sorted(set(summary["episodes"] // summary["n_seeds"])),
         "videos": [{"title": _title(v.stem), "uri": data_uri(v.read_bytes(), "video/mp4")} for v in videos],

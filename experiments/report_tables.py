@@ -132,18 +132,37 @@ def runs_table(runs: pd.DataFrame, episodes: pd.DataFrame) -> Table:
     keys = ["figure", "pipeline", "randomization", "agent", "train_domain", "seed"]
     scores = seed_scores(episodes).groupby([*keys, "eval_domain"]).mean().unstack("eval_domain")
     domains = list(scores.columns)
+    budget = ["target_episodes", "target_steps"] if (runs["target_steps"] > 0).any() else []
     merged = runs.merge(scores, left_on=keys, right_index=True, how="left")
     rows = [
         [
             row["cell"],
             *(number(row[c]) for c in ("seed", "steps")),
             duration(row["wall_s"]),
-            *(number(row[c]) for c in ("steps_per_s", "diverged", *domains)),
+            *(number(row[c]) for c in ("steps_per_s", "diverged", *budget, *domains)),
         ]
         for row in _rows(merged)
     ]
     columns = ["run", "seed", "steps", "wall clock", "steps/s", "diverged"]
-    return {"columns": [*columns, *(f"in {domain}" for domain in domains)], "rows": rows}
+    return {
+        "columns": [*columns, *(c.replace("_", " ") for c in budget), *(f"in {domain}" for domain in domains)],
+        "rows": rows,
+    }
+
+
+def budget_words(runs: pd.DataFrame) -> str:
+    """How much data of the target each method took, a run at most; and what was not done with it."""
+    used = runs[runs["target_steps"] > 0].groupby("randomization", sort=False)
+    parts = [
+        f"{name} {count(int(rows['target_episodes'].max()), 'episode')} ({number(rows['target_steps'].max())} steps)"
+        for name, rows in used[["target_episodes", "target_steps"]]
+    ]
+    if not parts:
+        return "Target budget: 0 episodes. No seed, checkpoint or setting was selected on the target."
+    return (
+        f"Target budget of a run, at most: {', '.join(parts)}; every other method 0 episodes. Beyond what "
+        "these methods fit to it, no seed, checkpoint or setting was selected on the target."
+    )
 
 
 def training_words(runs: pd.DataFrame) -> str:

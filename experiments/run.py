@@ -11,6 +11,7 @@
       learning_curve.png  return over steps
       curriculum.png      how the randomisation moved, where it did
       tensorboard/        event files
+      identified.json     what data of the target said of its parameters, and what they cost; target.npz: the data
       done.json           written last
 """
 
@@ -57,7 +58,7 @@ class Run:
             "figure": config.figure,
             "horizon": config.horizon,
             "pipeline": config.sees.name,
-            "randomization": config.randomization.label,
+            "randomization": config.method,
             "agent": config.agent.name,
             "steps": config.steps,
             "train_domain": config.domain,
@@ -85,10 +86,10 @@ class Run:
         return (self.directory / "done.json").exists()
 
     def result(self) -> dict[str, Any]:
-        """What ``done.json`` says: steps, wall-clock seconds, diverged episodes."""
+        """What ``done.json`` says: steps, wall-clock seconds, diverged episodes, and target episodes and steps used."""
         file = self.directory / "done.json"
-        result = read_json(file)
-        for key in ("steps", "wall_s", "diverged_episodes"):
+        result = {"target_episodes": 0, "target_steps": 0, **read_json(file)}
+        for key in ("steps", "wall_s", "diverged_episodes", "target_episodes", "target_steps"):
             if not isinstance(result.get(key), int | float):
                 raise ValueError(f"{file}: {key} is {result.get(key)!r}; accepted: a number")
         return result

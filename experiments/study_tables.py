@@ -50,6 +50,8 @@ def rows_of(run: Run, study: StudyConfig) -> Rows:
         "wall_s": round(result["wall_s"], 1),
         "steps_per_s": round(result["steps"] / result["wall_s"]),
         "diverged": result["diverged_episodes"],
+        "target_episodes": result["target_episodes"],
+        "target_steps": result["target_steps"],
     }
     return Rows(_asked(read_episodes(run.episodes), run, study), curve, pd.DataFrame([facts]), curriculum)
 

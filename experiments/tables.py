@@ -113,6 +113,8 @@ RUNS: Mapping[str, Column] = {
     "wall_s": NUMBER,
     "steps_per_s": NUMBER,
     "diverged": Column(_flag_or_count, "a whole number of 0 or more, True or False"),
+    "target_episodes": COUNT,
+    "target_steps": COUNT,
 }
 SWEEP: Mapping[str, Column] = {
     **{name: EPISODES[name] for name in (*CELL, "seed")},

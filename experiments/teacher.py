@@ -1,4 +1,4 @@
-"""The state policy that teaches a student who sees less."""
+"""The state policy that teaches a student who sees less, and the runs that others wait for."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,11 +22,11 @@ class Taught:
 
 
 def teacher_directory(run: Run) -> Path | None:
-    """Where the run's teacher is, or will be; None if it has none.
+    """Where the run's teacher, or the one whose policy logs its target, is or will be; None if it has none.
 
-    A name without a slash is a cell of the same study, of which the run with the same seed teaches.
+    A name without a slash is a cell of the same study, of which it is the run with the same seed.
     """
-    name = run.config.teacher
+    name = run.config.teacher or run.config.identify.policy
     if not name:
         return None
     folder = run.directory.parents[1] / name if "/" not in name else Path(name)

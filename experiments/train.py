@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.callbacks import BaseCallback, CallbackList
 from stable_baselines3.common.logger import Logger, TensorBoardOutputFormat
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
@@ -27,15 +27,20 @@ from agents import (
     normalize,
     policy_state,
 )
+from envs.cores import cores
 from experiments.checkpoints import list_checkpoints, load_section, save_checkpoint
 from experiments.config import RunConfig
 from experiments.curricula import write_curriculum
 from experiments.files import write_json
+from experiments.identify import identify_first
 from experiments.metrics import MetricsFile, truncate_metrics, write_learning_curve
+from experiments.rounds import Rounds, first_distribution
 from experiments.run import RUNS, Run, create_run, record_provenance
 from experiments.start import begin
 from experiments.teacher import Taught, load_teacher
 from pipelines import PixelsEnv, PoseEnv
+from randomization import FixedRandomizer
+from randomization.identification import IN_ROUNDS, ONCE
 
 Report = Callable[[int, int, float, float], None]
 """Called with steps done, steps in all, steps per second, and the recent mean training return."""
@@ -67,7 +72,8 @@ def train(config: RunConfig, root: Path = RUNS, num_threads: int = 0, report: Re
     with run.lock():
         torch.set_num_threads(1)
         record_provenance(run, num_threads=num_threads)
-        simulation = config.make_env(config.num_envs, num_threads)
+        draws, spent = _draws(run, num_threads)
+        simulation = config.make_env(config.num_envs, num_threads, draws=draws)
         view = config.observe(simulation)
         env = normalize(config.agent, view, training=True)
         agent = config.make_agent(env)
@@ -92,11 +98,15 @@ def train(config: RunConfig, root: Path = RUNS, num_threads: int = 0, report: Re
         elif config.start:
             elapsed = begin(config, agent, env)
         callback = _Progress(run, env, view, simulation, elapsed, report)
+        rounds = None
+        if config.identify.method in IN_ROUNDS:
+            assert isinstance(simulation.randomizer, FixedRandomizer)
+            rounds = Rounds(run, simulation.randomizer, callback.save_checkpoint, num_threads or cores())
         try:
             with _signals(callback):
                 agent.learn(
                     config.steps - agent.num_timesteps,
-                    callback,
+                    CallbackList([rounds, callback] if rounds else [callback]),
                     log_interval=_log_interval(agent),
                     reset_num_timesteps=not (checkpoints or config.start),
                 )
@@ -108,15 +118,30 @@ def train(config: RunConfig, root: Path = RUNS, num_threads: int = 0, report: Re
         callback.save_checkpoint()
         write_learning_curve(run)
         write_curriculum(run)
+        looked = rounds.spent() if rounds else (0, 0)
         write_json(
             run.directory / "done.json",
             {
                 "steps": agent.num_timesteps,
                 "wall_s": round(callback.elapsed(), 2),
                 "diverged_episodes": simulation.diverged_episodes,
+                "target_episodes": spent[0] + looked[0],
+                "target_steps": spent[1] + looked[1],
             },
         )
     return run
+
+
+def _draws(run: Run, num_threads: int) -> tuple[tuple[str, ...], tuple[int, int]]:
+    """What identification says is drawn at first, if it says anything, and the target's episodes and steps it took."""
+    config, identify = run.config, run.config.identify
+    spent = identify.episodes_spent, identify.steps_spent
+    if identify.method in ONCE:
+        found = identify_first(run, num_threads or cores())
+        return found.draws, (spent[0] + found.episodes, spent[1] + found.steps)
+    if identify.method in IN_ROUNDS:
+        return first_distribution(config).draws(config.search), spent
+    return (), spent
 
 
 def _learn_from(taught: Taught, student: DAgger, env: VecEnv) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from experiments.commands.datasets import fit_pose, preview, synth
+from experiments.commands.identification import identify, log_target
 from experiments.commands.rewards import fit_reward
 from experiments.commands.runs import evaluate, export, info, play, train
 from experiments.commands.speed import bench
@@ -18,6 +19,8 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "play": play,
     "info": info,
     "export": export,
+    "log-target": log_target,
+    "identify": identify,
     "synth": synth,
     "synth-preview": preview,
     "fit-pose": fit_pose,

@@ -13,7 +13,7 @@ def bench(
     dataset: Path | None = None,
     cells: int = 2000,
 ) -> None:
-    """Compare speeds on this machine: physics and training, figures, frames of MuJoCo or Blender, keypoints, or a sweep.
+    """Compare speeds on this machine: physics and training, figures, frames of MuJoCo or Blender, keypoints, a sweep.
 
     Args:
         what: What is measured.

@@ -43,7 +43,13 @@ def write_study(directory: Path, seeds: int = 5, gap: bool = True) -> Path:
                 for episode in range(2)
             ]
             runs.append(who | {"cell": f"hopper-{train}-{randomization}", "steps": 2000})
-            runs[-1] |= {"wall_s": 125.0, "steps_per_s": 12345.6, "diverged": 0}
+            runs[-1] |= {
+                "wall_s": 125.0,
+                "steps_per_s": 12345.6,
+                "diverged": 0,
+                "target_episodes": 0,
+                "target_steps": 0,
+            }
             curves += [who | {"step": s, "return": level[train] * s / 2000} for s in (0, 2000)]
     study: dict[str, Any] = {
         "name": "tiny",
@@ -245,6 +251,21 @@ def test_bad_input_is_one_line_and_writes_nothing(tmp_path: Path, name: str, con
         write_report(tmp_path)
     assert "\n" not in str(raised.value)
     assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.usefixtures("blank_figures")
+def test_report_prints_what_data_of_the_target_each_method_took(tmp_path: Path) -> None:
+    write_study(tmp_path)
+    runs = pd.read_csv(tmp_path / "runs.csv")
+    uniform = runs["randomization"] == "uniform"
+    runs.loc[uniform, ["target_episodes", "target_steps"]] = [5, 2400]
+    runs.loc[uniform.idxmax(), "target_steps"] = 2410
+    runs.to_csv(tmp_path / "runs.csv", index=False)
+    text = words(write_report(tmp_path))
+    assert "Target budget of a run, at most: uniform 5 episodes (2410 steps); every other method 0 episodes." in text
+    assert "diverged target episodes target steps in source" in text
+    readme = (tmp_path / "README.md").read_text()
+    assert "Target budget of a run, at most: uniform 5 episodes (2410 steps)" in readme
 
 
 @pytest.mark.usefixtures("blank_figures")

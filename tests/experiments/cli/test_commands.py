@@ -14,7 +14,10 @@ from experiments.config import RunConfig
 from experiments.run import Run, create_run
 from experiments.statistics import read_episodes
 
-WITH_DEFAULTS = {"train", "evaluate", "study", "search", "gallery", "play", "synth", "fit-pose", "fit-reward", "bench"}
+WITH_DEFAULTS = {
+    *("train", "evaluate", "study", "search", "gallery", "play", "log-target", "identify"),
+    *("synth", "fit-pose", "fit-reward", "bench"),
+}
 
 
 @pytest.fixture
@@ -33,6 +36,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 
 def test_all_commands_of_the_design_that_this_version_has() -> None:
     simulation = ["train", "evaluate", "study", "search", "report", "gallery", "play", "info", "export"]
+    simulation += ["log-target", "identify"]
     assert list(COMMANDS) == [*simulation, "synth", "synth-preview", "fit-pose", "fit-reward", "bench"]
 
 
