@@ -107,11 +107,8 @@ class CEM(BaseAlgorithm):
         ``normalize_observation``: whether ``env`` normalises what it shows; :func:`agents.make.normalize` does it.
 
         Raises:
-            ValueError: an impossible value, or observations that are not vectors.
+            ValueError: an impossible value.
         """
-        seen = getattr(env, "observation_space", None)
-        if seen is not None and not (isinstance(seen, spaces.Box) and len(seen.shape) == 1):
-            raise ValueError("it acts on vectors alone; accepted: --pipeline state")
         super().__init__(
             policy,
             env,
@@ -134,8 +131,6 @@ class CEM(BaseAlgorithm):
         self.elite_fraction, self.sigma, self.smoothing = elite_fraction, sigma, smoothing
         self.episode_steps = episode_steps
         self.noise_schedule = FloatSchedule(extra_noise)
-        if min(self.noise_schedule(1.0), self.noise_schedule(0.0)) < 0:
-            raise ValueError(f"extra_noise is {extra_noise}; it must be 0 or more, or linear(start, end)")
         if _init_setup_model:
             self._setup_model()
 

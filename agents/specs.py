@@ -255,5 +255,6 @@ AGENTS: dict[str, AgentSpec] = {
             "normalize_observation": True,
             "policy_kwargs": {"net_arch": [100]},
         },
+        on_images=None,
     ),
 }

@@ -66,7 +66,7 @@ def test_the_trials_of_a_killed_process_are_finished_by_the_other(tmp_path: Path
     results = tmp_path / "results" / "shared"
     table = pd.read_csv(results / "trials.csv")
     assert table["state"].tolist() == ["complete"] * 3  # all of them, and none twice
-    assert sorted(table["folder"]) == ["trial-0000", "trial-0001", "trial-0002"]
+    assert table["folder"].is_unique
     assert table["number"].max() >= 3  # the dead one's trial has a new number
     assert set(OBJECTIVES) <= set(table.columns)
     runs = find_runs([root])

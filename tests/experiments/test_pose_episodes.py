@@ -112,7 +112,7 @@ def test_the_episodes_come_one_by_one() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"figure": "unicorn"}, "unknown figure 'unicorn'; accepted: hopper"),
+        ({"figure": "unicorn"}, f"unknown figure 'unicorn'; accepted: {', '.join(envs.FIGURES)}"),
         ({"camera": "drone"}, "unknown camera 'drone'; accepted: track, rail"),
         ({"size": 481}, "size is 481; it must be from 1 to 480"),
         ({"per_policy": 0}, "per_policy is 0; it must be 1 or more"),

@@ -134,7 +134,7 @@ def test_a_policy_acts_in_the_given_domain() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"figure": "unicorn"}, "unknown figure 'unicorn'; accepted: hopper"),
+        ({"figure": "unicorn"}, f"unknown figure 'unicorn'; accepted: {', '.join(envs.FIGURES)}"),
         ({"camera": "drone"}, "unknown camera 'drone'; accepted: track, rail"),
         ({"frames": 0}, "frames is 0; it must be 3 or more: one of each policy"),
         ({"size": 481}, "size is 481; it must be from 1 to 480"),

@@ -191,7 +191,7 @@ def test_an_interrupted_search_queues_its_trials_again(
     played(lambda attempt: f"trap 'touch {ended}; exit {STOPPED}' TERM; while :; do sleep 0.05; done")
 
     def interrupt(attempts: Sequence[Attempt]) -> None:
-        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(1)
 
     with pytest.raises(KeyboardInterrupt):
