@@ -1,19 +1,140 @@
-"""Running the runs of a study: each in a process of its own, several at a time."""
+"""Tasks in processes of their own, several at a time: on this machine, or on a Ray cluster (``ray_executor.py``)."""
 
 import contextlib
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, Protocol
 
+from envs.cores import cores
 from experiments.run import Run
 from experiments.teacher import teacher_directory
 
 LOG = "log.txt"
+RETRIES = 5
+"""How often a run that was killed on a cluster is begun again, from its last checkpoint: more may be its own doing."""
+
+
+@dataclass(frozen=True)
+class ExecutorConfig:
+    """Where tasks run."""
+
+    executor: Literal["local", "ray"] = "local"
+    """What runs the processes: this machine, or a Ray cluster (one CPU a process)."""
+    address: str = ""
+    """HOST:PORT of a Ray cluster that this machine is part of, or auto; empty for RAY_ADDRESS, or else one that is
+    started here and ends with the command."""
+    store: str = ""
+    """Object store by which a cluster's machines exchange files, as an fsspec URL, e.g. s3://BUCKET/FOLDER; empty if they
+    share this file system."""
+
+
+HERE = ExecutorConfig()
+
+
+@dataclass(frozen=True)
+class Task:
+    """A process to start."""
+
+    words: tuple[str | Path, ...]
+    """What stands after ``python -m``; directories are paths."""
+    log: Path
+    """Takes what it prints; in ``directory``."""
+    directory: Path
+    """What it reads and writes."""
+    needs: tuple[Path, ...] = ()
+    """Other directories that it reads."""
+    given: bytes = b""
+    """Its standard input."""
+    core: int | None = None
+    """Of this machine: keep it there. On a cluster it gets a core of its own instead. None for no such care."""
+    part: str = ""
+    """Several tasks write to ``directory``, each what others do not: a name for this one's part."""
+    reads: tuple[str, ...] = ()
+    """What the task of a part reads in ``directory``."""
+    retries: int = 0
+    """How often it is begun again if it is killed. Only on a cluster, where that is nothing unusual."""
+
+
+class Process(Protocol):
+    """What is needed of a process that runs somewhere; ``subprocess.Popen`` is one."""
+
+    returncode: int | None
+
+    @property
+    def pid(self) -> int:
+        """Its number on this machine; 0 if it runs elsewhere."""
+
+    def poll(self) -> int | None:
+        """Its exit status once it has ended, negative if a signal did that."""
+
+    def terminate(self) -> None:
+        """Ask it to save and stop."""
+
+    def wait(self) -> int:
+        """Wait for its end."""
+
+
+class Executor(Protocol):
+    """What runs tasks."""
+
+    def slots(self) -> int:
+        """How many tasks run at a time, unless told otherwise."""
+
+    def start(self, task: Task) -> Process:
+        """Begin a task."""
+
+
+class LocalExecutor:
+    """Processes on this machine."""
+
+    def slots(self) -> int:
+        """One for each core."""
+        return cores()
+
+    def start(self, task: Task) -> subprocess.Popen[bytes]:
+        """Begin a task."""
+        with task.log.open("ab") as log, tempfile.TemporaryFile() as given:
+            given.write(task.given)
+            given.seek(0)
+            # In a group of its own: a Ctrl-C must reach it once, through us; the second one would stop it unsaved.
+            process = subprocess.Popen(
+                [sys.executable, "-m", *map(str, task.words)],
+                stdin=given,
+                stdout=log,
+                stderr=log,
+                env=one_core(),
+                process_group=0,
+            )
+        if task.core is not None:
+            with contextlib.suppress(ProcessLookupError):  # it has ended already, which is for the caller to see
+                os.sched_setaffinity(process.pid, {task.core})
+        return process
+
+
+@contextlib.contextmanager
+def open_executor(where: ExecutorConfig, root: Path, workers: int = 0) -> Iterator[Executor]:
+    """What runs tasks on directories below ``root``, on ``workers`` CPUs if a cluster is started here (0: all).
+
+    Raises:
+        ValueError: Ray is not installed, there is no such cluster or store, or options for a cluster without one.
+    """
+    if where.executor == "local":
+        if where.address or where.store:
+            option = "address" if where.address else "store"
+            raise ValueError(f"--{option} is for a cluster; accepted: with --executor ray")
+        yield LocalExecutor()
+        return
+    from experiments.ray_executor import connect
+
+    with connect(where, root, workers) as executor:
+        yield executor
 
 
 @dataclass(frozen=True)
@@ -34,15 +155,17 @@ class Failure:
         return f"{self.run.name} failed {last_words(self.status, self.log)}"
 
 
-def run_local(
+def run_all(
     runs: Sequence[Run],
     domains: Sequence[str],
     sights_of: Callable[[Run], Sequence[str]],
     episodes: int,
     workers: int,
     watch: Callable[[Sequence[Run], Sequence[Run]], None],
+    executor: Executor | None = None,
+    wandb: str = "off",
 ) -> list[Failure]:
-    """Train and evaluate ``runs``, ``workers`` at a time, one core each.
+    """Train and evaluate ``runs``, ``workers`` at a time, one core each, by ``executor`` (None: on this machine).
 
     A run waits for its teacher, if that is one of ``runs``. ``sights_of`` says what each is judged through. A run that
     fails does not stop the others. ``watch`` is called about twice a second with the runs in progress and the runs that
@@ -52,14 +175,15 @@ def run_local(
         The failures, in the order of ``runs``.
     """
     waiting = list(runs)
-    active: dict[subprocess.Popen[bytes], Run] = {}
+    executor = executor or LocalExecutor()
+    active: dict[Process, Run] = {}
     ended: list[Run] = []
     failures: list[Failure] = []
     with stoppable(active):
         while waiting or active:
             while len(active) < workers and (run := _next(waiting, active.values())):
                 waiting.remove(run)
-                active[_start(run, domains, sights_of(run), episodes)] = run
+                active[_start(run, domains, sights_of(run), episodes, executor, wandb)] = run
             for process in [process for process in active if process.poll() is not None]:
                 run = active.pop(process)
                 ended.append(run)
@@ -71,7 +195,7 @@ def run_local(
 
 
 @contextlib.contextmanager
-def stoppable(active: Mapping[subprocess.Popen[bytes], object]) -> Iterator[None]:
+def stoppable(active: Mapping[Process, object]) -> Iterator[None]:
     """Whatever ends the work asks the processes ``active`` then to save and stop, and waits for them."""
     ours = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) is signal.SIG_DFL]
     for number in ours:
@@ -112,18 +236,10 @@ def _next(waiting: Sequence[Run], active: Iterable[Run]) -> Run | None:
     return None
 
 
-def _start(run: Run, domains: Sequence[str], sights: Sequence[str], episodes: int) -> subprocess.Popen[bytes]:
-    command = [
-        sys.executable,
-        "-m",
-        "experiments.worker",
-        str(run.directory),
-        str(episodes),
-        ",".join(sights),
-        *domains,
-    ]
-    with (run.directory / LOG).open("ab") as log:
-        # In a group of its own: a Ctrl-C must reach it once, through us; the second one would stop it unsaved.
-        return subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=one_core(), process_group=0
-        )
+def _start(
+    run: Run, domains: Sequence[str], sights: Sequence[str], episodes: int, executor: Executor, wandb: str
+) -> Process:
+    words = ("experiments.worker", f"--wandb={wandb}", run.directory, str(episodes), ",".join(sights), *domains)
+    teacher = teacher_directory(run)
+    needs = (teacher,) if teacher else ()
+    return executor.start(Task(words, run.directory / LOG, run.directory, needs, retries=RETRIES))

@@ -9,7 +9,7 @@ from typing import Any
 from envs.cores import cores
 from experiments.config import to_yaml
 from experiments.evaluate import missing_domains
-from experiments.executors import Failure, run_local
+from experiments.executors import Failure, run_all
 from experiments.files import read_json, write_json, write_text
 from experiments.play import record_video
 from experiments.progress import StudyProgress
@@ -61,7 +61,7 @@ def run_study(
             runs = complete
         elif runs:
             with StudyProgress(study.name, runs) as progress:
-                failures = run_local(
+                failures = run_all(
                     missing,
                     study.domains,
                     lambda run: study.sights_of(run.config),

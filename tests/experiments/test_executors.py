@@ -8,7 +8,7 @@ import pytest
 
 from experiments import executors
 from experiments.config import RunConfig
-from experiments.executors import run_local
+from experiments.executors import run_all
 from experiments.run import Run, create_run
 
 
@@ -41,7 +41,7 @@ def test_every_failure_is_read(runs: list[Run], monkeypatch: pytest.MonkeyPatch)
     def watch(active: Sequence[Run], ended: Sequence[Run]) -> None:
         watched.append((len(active), len(ended)))
 
-    failures = run_local(runs, ["source"], own_sight, 1, 3, watch)
+    failures = run_all(runs, ["source"], own_sight, 1, 3, watch)
     assert [failure.run.config.seed for failure in failures] == [1, 3]
     for failure in failures:
         seed = failure.run.config.seed
@@ -66,7 +66,7 @@ def test_a_student_waits_for_its_teacher(
 
     monkeypatch.setattr(executors, "_start", start)
     together: list[set[Path]] = []
-    failures = run_local(
+    failures = run_all(
         [*students, *teachers],
         [],
         own_sight,
@@ -83,7 +83,7 @@ def test_a_student_waits_for_its_teacher(
 
 def test_a_failure_without_a_word(runs: list[Run], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(executors, "_start", python("raise SystemExit(4)"))
-    (failure,) = run_local(runs[:1], [], own_sight, 1, 1, lambda active, ended: None)
+    (failure,) = run_all(runs[:1], [], own_sight, 1, 1, lambda active, ended: None)
     assert failure.line().endswith(f"failed (exit status 4): no output [log: {failure.log}]")
     failure.log.unlink()
     assert "no output" in failure.line()
@@ -102,5 +102,5 @@ def test_an_interruption_ends_every_process(runs: list[Run], monkeypatch: pytest
 
     monkeypatch.setattr(executors, "_start", start)
     with pytest.raises(KeyboardInterrupt):
-        run_local(runs, [], own_sight, 1, 2, interrupt)
+        run_all(runs, [], own_sight, 1, 2, interrupt)
     assert [process.poll() for process in processes] == [-15, -15]

@@ -202,7 +202,7 @@ def test_the_time_before_an_interruption_counts(tmp_path: Path, monkeypatch: pyt
     def interrupt(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("experiments.study.run_local", interrupt)
+    monkeypatch.setattr("experiments.study.run_all", interrupt)
     with pytest.raises(KeyboardInterrupt):
         roots.run(make())
     assert read_json(clock)["wall_s"] > 0

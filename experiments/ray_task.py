@@ -1,0 +1,151 @@
+"""What happens on a node of the cluster: fetch, run the process, push what it wrote."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from envs.cores import core_numbers
+from experiments.executors import one_core
+from experiments.files import locked
+from experiments.store import Store
+
+PUSH_EVERY = 30.0
+"""Seconds between two copies of what has no checkpoints, and of the metrics between them."""
+LOCK_PATIENCE = 120.0
+"""Seconds to wait for the process that this one replaces: file servers take up to 90 to forget a dead machine's lock."""
+
+
+class Killed(Exception):
+    """A signal ended the process, so it may be tried again."""
+
+    def __init__(self, status: int) -> None:
+        """``status`` is negative, as of ``subprocess``."""
+        super().__init__(status)
+        self.status = status
+
+    def __str__(self) -> str:
+        """One line."""
+        return f"killed by signal {-self.status}"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A process for a node. With a store, paths are relative to a scratch folder; otherwise every node sees them."""
+
+    words: tuple[str | Path, ...]
+    log: Path
+    directory: Path
+    given: bytes
+    own_core: bool
+    store: str = ""
+    inputs: Mapping[str, Path] = field(default_factory=dict)
+    """Keys of the store to fetch, and where they go."""
+    output: str = ""
+    """Key that the directory is pushed to."""
+    place: str = field(default_factory=os.getcwd)
+    """Working directory where the file system is shared: paths in configurations may be relative."""
+
+
+def work(plan: Plan) -> int:
+    """Run the process; returns its exit status. A KeyboardInterrupt, which Ray sends to cancel, lets it save first.
+
+    Raises:
+        Killed: a signal ended it.
+        ValueError: the store fails.
+    """
+    if not plan.store:
+        _wait_for_locks(plan)
+        return _run(plan, Path(plan.place))
+    store = Store(plan.store)
+    with tempfile.TemporaryDirectory(prefix="simgap-") as scratch:
+        root = Path(scratch)
+        own = plan.inputs.keys() - {plan.output}
+        for key, folder in plan.inputs.items():
+            store.fetch(key, root / folder)
+        # What other tasks share is theirs to change.
+        shared = {
+            name
+            for key in own
+            if plan.inputs[key] == plan.directory
+            for name in store.names(key)
+        }
+        pushed = _marks(root / plan.directory)
+        last = time.monotonic()
+
+        def push() -> None:
+            store.push(plan.output, root / plan.directory, lambda name: name not in shared)
+
+        def look() -> None:
+            nonlocal pushed, last
+            marks = _marks(root / plan.directory)
+            if marks != pushed or time.monotonic() - last > PUSH_EVERY:
+                with contextlib.suppress(ValueError):  # the next push may succeed; the last one must
+                    push()
+                pushed, last = marks, time.monotonic()
+
+        try:
+            return _run(plan, root, look)
+        finally:
+            push()
+
+
+def _run(plan: Plan, place: Path, look: object = None) -> int:
+    """Run the process in ``place``, calling ``look`` a few times a second."""
+    log_file = place / plan.log
+    log_file.parent.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", "experiments.leash", str(os.getpid()), *map(str, plan.words)]
+    with log_file.open("ab") as log, tempfile.TemporaryFile() as given, _core(plan.own_core) as core:
+        given.write(plan.given)
+        given.seek(0)
+        process = subprocess.Popen(command, stdin=given, stdout=log, stderr=log, env=one_core(), cwd=place)
+        if core is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.sched_setaffinity(process.pid, {core})
+        stopped = False
+        while process.poll() is None:
+            try:
+                time.sleep(0.2)
+                if callable(look):
+                    look()
+            except KeyboardInterrupt:
+                stopped = True
+                process.terminate()
+    if process.returncode < 0 and not stopped:
+        raise Killed(process.returncode)
+    return process.returncode
+
+
+def _marks(directory: Path) -> set[str]:
+    """The checkpoints that are there."""
+    return {str(path) for path in directory.rglob("checkpoints/*") if path.name.isdigit()}
+
+
+def _wait_for_locks(plan: Plan) -> None:
+    """Let the process end that another node, or this one, may still have there."""
+    until = time.monotonic() + LOCK_PATIENCE
+    locks = [] if plan.own_core else list(plan.directory.rglob(".lock"))  # tasks of one dataset share its maker's lock
+    while locks and time.monotonic() < until:
+        try:
+            with locked(locks[0], wait=False):
+                locks.pop(0)
+        except BlockingIOError:
+            time.sleep(0.5)
+
+
+@contextlib.contextmanager
+def _core(wanted: bool) -> Iterator[int | None]:
+    """A core of this machine that no other task has; None if none is left, or ``wanted`` is false."""
+    with contextlib.ExitStack() as held:
+        for core in core_numbers() if wanted else ():
+            with contextlib.suppress(BlockingIOError):
+                held.enter_context(locked(Path(tempfile.gettempdir()) / f"simgap-core-{core}.lock", wait=False))
+                yield core
+                return
+        yield None
