@@ -15,6 +15,7 @@ from typing import Literal, Protocol
 from envs.cores import cores
 from experiments.run import Run
 from experiments.teacher import teacher_directory
+from experiments.wandb_output import Wandb
 
 LOG = "log.txt"
 RETRIES = 5
@@ -163,7 +164,7 @@ def run_all(
     workers: int,
     watch: Callable[[Sequence[Run], Sequence[Run]], None],
     executor: Executor | None = None,
-    wandb: str = "off",
+    wandb: Wandb = "off",
 ) -> list[Failure]:
     """Train and evaluate ``runs``, ``workers`` at a time, one core each, by ``executor`` (None: on this machine).
 
@@ -237,7 +238,7 @@ def _next(waiting: Sequence[Run], active: Iterable[Run]) -> Run | None:
 
 
 def _start(
-    run: Run, domains: Sequence[str], sights: Sequence[str], episodes: int, executor: Executor, wandb: str
+    run: Run, domains: Sequence[str], sights: Sequence[str], episodes: int, executor: Executor, wandb: Wandb
 ) -> Process:
     words = ("experiments.worker", f"--wandb={wandb}", run.directory, str(episodes), ",".join(sights), *domains)
     teacher = teacher_directory(run)

@@ -183,7 +183,7 @@ class RayExecutor:
         there = self.store.names(key)
         if reads:
             self.store.push(key, directory, lambda name: name in reads)
-        elif not there or _progress(directory) > max(map(_step, there)):
+        elif not there or _progress(directory) >= max(map(_step, there)):
             self.store.push(key, directory)
 
     def _relative(self, path: Path) -> Path:

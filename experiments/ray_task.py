@@ -2,12 +2,11 @@
 
 import contextlib
 import os
-import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -96,7 +95,7 @@ def work(plan: Plan) -> int:
             push()
 
 
-def _run(plan: Plan, place: Path, look: object = None) -> int:
+def _run(plan: Plan, place: Path, look: Callable[[], None] = lambda: None) -> int:
     """Run the process in ``place``, calling ``look`` a few times a second."""
     log_file = place / plan.log
     log_file.parent.mkdir(parents=True, exist_ok=True)
@@ -112,8 +111,7 @@ def _run(plan: Plan, place: Path, look: object = None) -> int:
         while process.poll() is None:
             try:
                 time.sleep(0.2)
-                if callable(look):
-                    look()
+                look()
             except KeyboardInterrupt:
                 stopped = True
                 process.terminate()

@@ -1,8 +1,5 @@
 """A search: trials of a space, several at a time, judged by an objective and shared through a database."""
 
-import os
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -12,8 +9,17 @@ import numpy as np
 import optuna
 from optuna.trial import Trial, TrialState
 
-from envs.cores import cores
-from experiments.executors import LOG, last_words, one_core, stoppable
+from experiments.executors import (
+    HERE,
+    LOG,
+    Executor,
+    ExecutorConfig,
+    Process,
+    Task,
+    last_words,
+    open_executor,
+    stoppable,
+)
 from experiments.files import read_json
 from experiments.metrics import read_curve
 from experiments.progress import SearchProgress
@@ -59,7 +65,13 @@ class Attempt:
 
 
 def search(
-    space: SearchSpace, trials: int, storage: str, runs: Path, results: Path, workers: int
+    space: SearchSpace,
+    trials: int,
+    storage: str,
+    runs: Path,
+    results: Path,
+    workers: int,
+    where: ExecutorConfig = HERE,
 ) -> tuple[Path, list[str]]:
     """Do what is left of the search, then write its report.
 
@@ -69,13 +81,15 @@ def search(
         storage: URL of the database, empty for an SQLite file beside the trials.
         runs: where ``<search>/trial-0007`` go.
         results: where ``<search>`` with the report goes.
-        workers: trials at a time, 0 for one a core.
+        workers: trials at a time, 0 for one a core of this machine or of the cluster.
+        where: what runs the processes.
 
     Returns:
         The report, and one line for each trial that failed.
 
     Raises:
-        ValueError: an impossible number, a database that cannot be used, or no trial was completed.
+        ValueError: an impossible number, a database or a cluster that cannot be used, or no trial was completed.
+        RuntimeError: the cluster went away; what has finished is kept.
     """
     for name, value, zero in (("workers", workers, "one a core"), ("trials", trials, "the file's number")):
         if value < 0:
@@ -89,20 +103,25 @@ def search(
         root.mkdir(parents=True, exist_ok=True)
     study = open_study(space, url)
     print(f"watch it: optuna-dashboard {shown(url)}", flush=True)
-    with SearchProgress(space.name, space.trials, space.objective) as progress:
+    with (
+        open_executor(where, runs, workers) as executor,
+        SearchProgress(space.name, space.trials, space.objective) as progress,
+    ):
 
         def watch(attempts: Sequence[Attempt]) -> None:
             ended = [trial for trial in standing(study)[: space.trials] if trial.state.is_finished()]
             values = [trial.value for trial in ended if trial.state == TrialState.COMPLETE and trial.value is not None]
             progress.update(len(ended), max(values, default=float("nan")), [attempt.runs[0] for attempt in attempts])
 
-        run_search(space, study, root, workers or cores(), watch)
+        run_search(space, study, root, workers or executor.slots(), watch, executor)
     collect(space, study, url, results / space.name)
     failed = [trial for trial in standing(study)[: space.trials] if trial.state == TrialState.FAIL]
     return write_search_report(results / space.name), [f"trial {trial.number}: {reason_of(trial)}" for trial in failed]
 
 
-def run_search(space: SearchSpace, study: optuna.Study, root: Path, workers: int, watch: Watch) -> None:
+def run_search(
+    space: SearchSpace, study: optuna.Study, root: Path, workers: int, watch: Watch, executor: Executor
+) -> None:
     """Do what is left of the search, ``workers`` trials at a time, and wait for the other processes that work on it.
 
     A trial is ``root/trial-0007``: its log and a run directory for each seed. What goes wrong in one is noted there and
@@ -110,7 +129,7 @@ def run_search(space: SearchSpace, study: optuna.Study, root: Path, workers: int
     was killed are found by their silence.
     """
     every = -(-space.longest // CHECKS)
-    active: dict[subprocess.Popen[bytes], Attempt] = {}
+    active: dict[Process, Attempt] = {}
     try:
         with stoppable(active):
             while True:
@@ -121,7 +140,7 @@ def run_search(space: SearchSpace, study: optuna.Study, root: Path, workers: int
                     except ValueError as error:
                         fail(study, trial, str(error))
                         continue
-                    active[_start(space, attempt)] = attempt
+                    active[_start(space, attempt, executor)] = attempt
                 for process in [process for process in active if process.poll() is not None]:
                     _finish(space, study, active.pop(process), process.returncode)
                 for process, attempt in active.items():
@@ -151,20 +170,15 @@ def _prepare(space: SearchSpace, trial: Trial, root: Path) -> Attempt:
     return Attempt(trial, runs, max(seen, default=0))
 
 
-def _start(space: SearchSpace, attempt: Attempt) -> subprocess.Popen[bytes]:
-    directories = [str(run.directory) for run in attempt.runs]
-    words = [str(os.getpid()), space.judged_in, str(space.episodes), *directories]
-    command = [sys.executable, "-m", "experiments.search_worker", *words]
-    with attempt.log.open("ab") as log:
-        log.write(f"trial {attempt.trial.number}: {attempt.trial.params}\n".encode())
-        log.flush()
-        # In a group of its own, as in experiments.executors.
-        return subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=one_core(), process_group=0
-        )
+def _start(space: SearchSpace, attempt: Attempt, executor: Executor) -> Process:
+    directories = [run.directory for run in attempt.runs]
+    with attempt.log.open("a", encoding="utf-8") as log:
+        log.write(f"trial {attempt.trial.number}: {attempt.trial.params}\n")
+    words = ("experiments.search_worker", space.judged_in, str(space.episodes), *directories)
+    return executor.start(Task(words, attempt.log, attempt.log.parent))
 
 
-def _follow(attempt: Attempt, process: subprocess.Popen[bytes], every: int) -> None:
+def _follow(attempt: Attempt, process: Process, every: int) -> None:
     """Say that the trial lives, and end it if its training returns are hopeless beside the others'."""
     if time.monotonic() - attempt.beaten > BEAT:
         beat(attempt.trial)

@@ -1,4 +1,4 @@
-"""One trial of a search in a process of its own: ``… search_worker SEARCH DOMAIN EPISODES RUN…``."""
+"""One trial of a search in a process of its own: ``… search_worker DOMAIN EPISODES RUN…``."""
 
 import os
 import signal
@@ -18,8 +18,9 @@ STOPPED = 130
 """Exit status of a trial that was asked to stop, and can go on."""
 
 
-def main(parent: int, domain: str, episodes: int, directories: list[Path]) -> None:
-    """Train the runs, one for each seed, and judge each in ``domain``; stops when process ``parent`` has ended."""
+def main(domain: str, episodes: int, directories: list[Path]) -> None:
+    """Train the runs, one for each seed, and judge each in ``domain``; stops when the parent process ends."""
+    parent = os.getppid()
     for directory in directories:
         run = open_run(directory)
         with TrainProgress(run.name, run.config.horizon) as progress:
@@ -37,7 +38,7 @@ def main(parent: int, domain: str, episodes: int, directories: list[Path]) -> No
 
 if __name__ == "__main__":
     try:
-        main(int(sys.argv[1]), sys.argv[2], int(sys.argv[3]), [Path(word) for word in sys.argv[4:]])
+        main(sys.argv[1], int(sys.argv[2]), [Path(word) for word in sys.argv[3:]])
     except Interrupted as stop:
         print(stop)
         sys.exit(STOPPED)

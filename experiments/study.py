@@ -6,10 +6,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from envs.cores import cores
 from experiments.config import to_yaml
 from experiments.evaluate import missing_domains
-from experiments.executors import Failure, run_all
+from experiments.executors import HERE, ExecutorConfig, Failure, open_executor, run_all
 from experiments.files import read_json, write_json, write_text
 from experiments.play import record_video
 from experiments.progress import StudyProgress
@@ -19,6 +18,7 @@ from experiments.sights import MODEL, TRUE
 from experiments.study_config import StudyConfig
 from experiments.study_tables import Rows, published_rows, rows_of, write_tables
 from experiments.teacher import teacher_directory
+from experiments.wandb_output import Wandb
 
 
 def run_study(
@@ -28,6 +28,8 @@ def run_study(
     workers: int = 0,
     finished_only: bool = False,
     published: bool = False,
+    where: ExecutorConfig = HERE,
+    wandb: Wandb = "off",
 ) -> tuple[Path, list[str]]:
     """Do what is missing of the study, then write its directory.
 
@@ -35,15 +37,18 @@ def run_study(
         study: the grid.
         runs_root: where runs live; finished ones are not repeated.
         results_root: where the study's directory goes.
-        workers: processes at a time, 0 for one a core.
+        workers: processes at a time, 0 for one a core of this machine or of the cluster.
         finished_only: start nothing; the report covers what has finished.
         published: runs that the study's directory reports already count as finished.
+        where: what runs the processes.
+        wandb: whether runs log to Weights & Biases: off, offline or online.
 
     Returns:
         The report and one line for each run that failed; the report covers the others.
 
     Raises:
-        ValueError: no run finished, or an existing directory holds another configuration.
+        ValueError: no run finished, an existing directory holds another configuration, or there is no such cluster.
+        RuntimeError: the cluster went away; finished runs are kept.
     """
     if workers < 0:
         raise ValueError(f"workers is {workers}; it must be 0 (one a core) or more")
@@ -60,14 +65,16 @@ def run_study(
         if finished_only:
             runs = complete
         elif runs:
-            with StudyProgress(study.name, runs) as progress:
+            with open_executor(where, runs_root, workers) as executor, StudyProgress(study.name, runs) as progress:
                 failures = run_all(
                     missing,
                     study.domains,
                     lambda run: study.sights_of(run.config),
                     study.episodes,
-                    workers or cores(),
+                    workers or executor.slots(),
                     lambda active, ended: progress.update(active, [*complete, *ended]),
+                    executor,
+                    wandb,
                 )
         failed = {failure.run.directory for failure in failures}
         finished = [run for run in runs if run.directory not in failed]

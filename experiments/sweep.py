@@ -7,8 +7,9 @@ A run keeps its own part, so that a finished one is not repeated, and so that a 
 """
 
 import math
+import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,12 @@ from envs.domains import domain_model
 from envs.parameters import operate, physical_parameters
 from experiments.config import MAX_ENVS
 from experiments.evaluate import LEAST, Row, load_trained, play_domain, play_once, sees_state
+from experiments.executors import HERE, ExecutorConfig, open_executor
 from experiments.files import read_json, write_json, write_text
 from experiments.run import RESULTS, Run, provenance
 from experiments.sweep_grid import CellShifts, Grid
 from experiments.sweep_report import write_sweep_report
+from experiments.sweep_tasks import Watch, judge_runs
 from experiments.tables import CELL, SWEEP, read_table
 from randomization import make_randomizer
 
@@ -33,8 +36,6 @@ MOST_SIMULATIONS = 4096
 EPISODES = 10
 """Of each cell, unless told otherwise."""
 
-Watch = Callable[[Run, int, int, bool], None]
-"""Called with a run, its finished cells, the cells of the grid, and whether they are played now."""
 
 
 def run_sweep(
@@ -44,6 +45,7 @@ def run_sweep(
     num_threads: int = 0,
     output: Path | None = None,
     watch: Watch | None = None,
+    where: ExecutorConfig = HERE,
 ) -> Path:
     """Judge ``runs`` in every cell of ``grid``, where they have not been, and write tables, figures and report.
 
@@ -54,13 +56,15 @@ def run_sweep(
         num_threads: threads for physics, 0 for all cores. They never change results.
         output: the directory to write; ``results/sweeps/<grid>`` unless given.
         watch: told of the progress.
+        where: what judges the runs: this process, one after the other, or a cluster, a CPU for each.
 
     Returns:
         The report.
 
     Raises:
         ValueError: an impossible count, runs of another figure or of two horizons, a run without a checkpoint, or an
-            output that holds something else. The tables of finished runs are kept.
+            output that holds something else, or there is no such cluster. The tables of finished runs are kept.
+        RuntimeError: a run could not be judged on the cluster, or that went away.
     """
     if not 1 <= episodes <= MAX_ENVS:
         raise ValueError(f"episodes is {episodes}; it must be from 1 to {MAX_ENVS}")
@@ -70,6 +74,10 @@ def run_sweep(
         raise ValueError(f"{directory}: holds something else than a sweep; accepted: an empty or a new directory")
     began = time.monotonic()
     waiting = [run for run in runs if _known(run, grid, episodes) is None]
+    if where != HERE and waiting:
+        roots = os.path.commonpath([run.directory.resolve().parents[2] for run in waiting])
+        with open_executor(where, Path(roots)) as executor:
+            judge_runs(waiting, grid, episodes, executor, watch)
     tables = [sweep_run(run, grid, episodes, num_threads, watch) for run in runs]
     sweep = {
         "figure": grid.figure,

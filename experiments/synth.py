@@ -1,28 +1,25 @@
 """Making a dataset: Blender processes that render the samples that are missing, and replacements for those that die."""
 
-import contextlib
 import json
 import math
-import os
-import subprocess
-import sys
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from envs.cores import core_numbers, cores
+from envs.cores import core_numbers
 from experiments.dataset import (
+    CONFIG,
     LOCK,
     PARTS,
     PROGRESS,
+    STATES,
     begin_dataset,
     check_dataset,
     finish_dataset,
     read_records,
 )
-from experiments.executors import last_words, one_core, stoppable
+from experiments.executors import HERE, Executor, ExecutorConfig, Process, Task, last_words, open_executor, stoppable
 from experiments.files import append_json_line, locked
 from synth_data.sample import SynthConfig
 
@@ -41,7 +38,7 @@ Watch = Callable[[int, int, float], None]
 class _Worker:
     """A Blender process and the samples it has to render."""
 
-    process: subprocess.Popen[bytes]
+    process: Process
     indices: list[int]
     part: Path
     log: Path
@@ -61,7 +58,7 @@ class _Worker:
         return lines.count(b"\n")
 
     def memory(self) -> float:
-        """Resident memory in GB; 0 once it has ended."""
+        """Resident memory in GB; 0 once it has ended, or elsewhere."""
         try:
             status = Path(f"/proc/{self.process.pid}/status").read_text(encoding="ascii")
         except OSError:
@@ -70,18 +67,26 @@ class _Worker:
         return sum(sizes) * 1024 / 1e9
 
 
-def generate(config: SynthConfig, directory: Path, workers: int = 0, watch: Watch | None = None) -> None:
+def generate(
+    config: SynthConfig,
+    directory: Path,
+    workers: int = 0,
+    watch: Watch | None = None,
+    where: ExecutorConfig = HERE,
+) -> None:
     """Render what is missing of the dataset, then write its labels, card and checksums.
 
     Args:
         config: what to draw.
         directory: of the dataset; the same call continues one that was interrupted.
-        workers: Blender processes, 0 for one per core. Their number never changes a file.
+        workers: Blender processes, 0 for one per core of this machine or of the cluster. Their number never changes a file.
         watch: called with the progress.
+        where: what runs the processes.
 
     Raises:
-        ValueError: the configuration, or what is in the directory.
-        RuntimeError: Blender is not installed, or its processes keep dying; one line says what the last one said.
+        ValueError: the configuration, what is in the directory, or there is no such cluster.
+        RuntimeError: Blender is not installed, or its processes keep dying; one line says what the last one said. Or the
+            cluster went away; images that have arrived are kept.
     """
     if workers < 0:
         raise ValueError(f"workers is {workers}; it must be 0 (one per core) or more")
@@ -91,27 +96,31 @@ def generate(config: SynthConfig, directory: Path, workers: int = 0, watch: Watc
         with locked(directory / LOCK, wait=False):
             begin_dataset(config, directory)
             records = read_records(directory)
-            while missing := sorted(set(range(config.count)) - set(records)):
-                _render(directory, missing, workers or cores(), config.count, watch)
-                records = read_records(directory)
+            if len(records) < config.count:
+                with open_executor(where, directory.parent, workers) as executor:
+                    while missing := sorted(set(range(config.count)) - set(records)):
+                        _render(directory, missing, workers or executor.slots(), config.count, watch, executor)
+                        records = read_records(directory)
             finish_dataset(config, directory, records)
     except BlockingIOError:
         raise ValueError(f"{directory}: another process is making this dataset") from None
 
 
-def _render(directory: Path, missing: list[int], workers: int, total: int, watch: Watch | None) -> None:
+def _render(
+    directory: Path, missing: list[int], workers: int, total: int, watch: Watch | None, executor: Executor
+) -> None:
     """One pass over ``missing``."""
     rounds = math.ceil(len(missing) / (workers * CHUNK))
     size = math.ceil(len(missing) / (workers * rounds))  # the same for all, so that they end together
     waiting = [missing[i : i + size] for i in range(0, len(missing), size)]
     done, fruitless = total - len(missing), 0
     started, logged, before, largest = time.monotonic(), 0.0, done, 0.0
-    active: dict[subprocess.Popen[bytes], _Worker] = {}
+    active: dict[Process, _Worker] = {}
     with stoppable(active):
         while waiting or active:
             while waiting and len(active) < workers:
                 busy = [worker.core for worker in active.values()]
-                worker = _start(directory, waiting.pop(0), min(core_numbers(), key=busy.count))
+                worker = _start(directory, waiting.pop(0), min(core_numbers(), key=busy.count), executor)
                 active[worker.process] = worker
             time.sleep(0.2)
             ended = [process for process in active if process.poll() is not None]
@@ -134,16 +143,18 @@ def _render(directory: Path, missing: list[int], workers: int, total: int, watch
                 worker.log.unlink(missing_ok=True)
 
 
-def _start(directory: Path, indices: list[int], core: int) -> _Worker:
+def _start(directory: Path, indices: list[int], core: int, executor: Executor) -> _Worker:
     parts = directory / PARTS
     name = f"{indices[0]:06d}-{time.time_ns()}"
-    worker_log = parts / f"{name}.log"
-    command = [sys.executable, "-m", "experiments.synth_worker", str(directory), str(parts / f"{name}.jsonl")]
-    with worker_log.open("wb") as log, tempfile.TemporaryFile() as given:
-        given.write(json.dumps(indices).encode())
-        given.seek(0)
-        process = subprocess.Popen(command, stdin=given, stdout=log, stderr=log, env=one_core(), process_group=0)
-    with contextlib.suppress(ProcessLookupError):  # it has ended already, which is for the caller to see
-        # Blender starts a thread on each core that it sees, and they get in each other's way: a quarter of the speed.
-        os.sched_setaffinity(process.pid, {core})
-    return _Worker(process, indices, parts / f"{name}.jsonl", worker_log, core)
+    part, log = parts / f"{name}.jsonl", parts / f"{name}.log"
+    # Blender starts a thread on each core that it sees, and they get in each other's way: a quarter of the speed.
+    task = Task(
+        ("experiments.synth_worker", directory, part),
+        log,
+        directory,
+        given=json.dumps(indices).encode(),
+        core=core,
+        part=name,
+        reads=(CONFIG, STATES),
+    )
+    return _Worker(executor.start(task), indices, part, log, core)

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback, CallbackList
-from stable_baselines3.common.logger import Logger, TensorBoardOutputFormat
+from stable_baselines3.common.logger import KVWriter, Logger, TensorBoardOutputFormat
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
 
@@ -38,6 +38,7 @@ from experiments.rounds import Rounds, first_distribution
 from experiments.run import RUNS, Run, create_run, record_provenance
 from experiments.start import begin
 from experiments.teacher import Taught, load_teacher
+from experiments.wandb_output import Wandb, WandbOutput
 from pipelines import PixelsEnv, PoseEnv
 from randomization import FixedRandomizer
 from randomization.identification import IN_ROUNDS, ONCE
@@ -50,7 +51,13 @@ class Interrupted(Exception):
     """The user asked to stop; the run was saved."""
 
 
-def train(config: RunConfig, root: Path = RUNS, num_threads: int = 0, report: Report | None = None) -> Run:
+def train(
+    config: RunConfig,
+    root: Path = RUNS,
+    num_threads: int = 0,
+    report: Report | None = None,
+    wandb: Wandb = "off",
+) -> Run:
     """Train ``config``, or continue it from its last checkpoint, or do nothing when it is done.
 
     Args:
@@ -58,6 +65,7 @@ def train(config: RunConfig, root: Path = RUNS, num_threads: int = 0, report: Re
         root: directory of all runs.
         num_threads: threads for physics, 0 for all cores. Networks use one: they are too small for more.
         report: called about twice a second with the progress.
+        wandb: whether to log to Weights & Biases too: offline into the run's directory, or online.
 
     Raises:
         ValueError: the configuration, a damaged file or a directory in use; one line says what.
@@ -83,15 +91,13 @@ def train(config: RunConfig, root: Path = RUNS, num_threads: int = 0, report: Re
         saved = load_section(checkpoints[-1], "training") if checkpoints else None
         steps = int(checkpoints[-1].name) if checkpoints else 0
         truncate_metrics(run, steps)
-        agent.set_logger(
-            Logger(
-                None,
-                [
-                    MetricsFile(run.metrics),
-                    TensorBoardOutputFormat(str(run.directory / "tensorboard")),
-                ],
-            )
-        )
+        outputs: list[KVWriter] = [
+            MetricsFile(run.metrics),
+            TensorBoardOutputFormat(str(run.directory / "tensorboard")),
+        ]
+        if wandb != "off":
+            outputs.append(WandbOutput(run, wandb))
+        agent.set_logger(Logger(None, outputs))
         elapsed = 0.0
         if checkpoints:
             elapsed = _restore(checkpoints[-1], agent, env, view, simulation, saved)

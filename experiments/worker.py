@@ -7,9 +7,10 @@ from pathlib import Path
 from experiments.evaluate import evaluate, missing_domains
 from experiments.run import open_run
 from experiments.train import Interrupted, train
+from experiments.wandb_output import Wandb
 
 
-def main(directory: Path, episodes: int, sights: list[str], domains: list[str], wandb: str = "off") -> None:
+def main(directory: Path, episodes: int, sights: list[str], domains: list[str], wandb: Wandb = "off") -> None:
     """Train the run to its end, then judge it where and through what it has not been."""
     run = open_run(directory)
     train(run.config, root=directory.parents[2], num_threads=1, wandb=wandb)

@@ -6,6 +6,7 @@ from typing import Annotated
 import tyro
 
 from experiments.config import parse_config, to_plain
+from experiments.executors import HERE, ExecutorConfig
 from experiments.pose_config import PoseConfig
 from synth_data.sample import SynthConfig
 
@@ -18,6 +19,7 @@ def synth(
     dataset: Annotated[SynthConfig, tyro.conf.arg(name="")] = SYNTH_DEFAULTS,
     config: Path | None = None,
     workers: int = 0,
+    where: Annotated[ExecutorConfig, tyro.conf.arg(name="")] = HERE,
 ) -> None:
     """Render a dataset of labelled images with Blender; the same command again continues, a larger count adds to it.
 
@@ -25,14 +27,15 @@ def synth(
         directory: Directory of the dataset.
         dataset: The dataset.
         config: YAML file with the dataset's configuration; options given beside it win.
-        workers: Blender processes, 0 for one per core. Their number never changes a file.
+        workers: Blender processes, 0 for one per core of this machine or of the cluster. Their number never changes a file.
+        where: What runs them.
     """
     from experiments.progress import SynthProgress
     from experiments.synth import generate
 
     dataset = parse_config(SynthConfig, to_plain(dataset), "command line")
     with SynthProgress(str(directory)) as progress:
-        generate(dataset, directory, workers, progress.update)
+        generate(dataset, directory, workers, progress.update, where)
     print(f"dataset: {directory} (look at it with simgap synth preview {directory})")
 
 

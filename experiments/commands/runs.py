@@ -7,7 +7,9 @@ from typing import Annotated
 import tyro
 
 from experiments.config import RunConfig, parse_config, to_plain
+from experiments.executors import HERE, ExecutorConfig
 from experiments.run import RUNS, Run, find_runs, open_run
+from experiments.wandb_output import Wandb
 
 DEFAULTS = RunConfig()
 DOMAINS = ("source", "target")
@@ -18,6 +20,7 @@ def train(
     config: Path | None = None,
     runs: Path = RUNS,
     threads: int = 0,
+    wandb: Wandb = "off",
 ) -> None:
     """Train one agent with one seed; the same command again continues, or does nothing when it is done.
 
@@ -30,6 +33,7 @@ def train(
         config: YAML file with the run's configuration; options given beside it win.
         runs: Directory of all runs.
         threads: Threads for physics, 0 for all cores. They never change results.
+        wandb: Log to Weights & Biases too: offline into the run's directory (for wandb sync), or online.
     """
     from experiments.info import print_runs
     from experiments.progress import TrainProgress
@@ -37,7 +41,7 @@ def train(
 
     run = parse_config(RunConfig, to_plain(run), "command line")
     with TrainProgress(f"{run.path.parent.name}/{run.path.name}", run.resolved().training_horizon) as progress:
-        trained = train_run(run, runs, threads, progress.update)
+        trained = train_run(run, runs, threads, progress.update, wandb)
     print_runs([trained])
     print(f"run: {trained.directory}")
 
@@ -50,6 +54,7 @@ def evaluate(
     threads: int = 0,
     sweep: tuple[str, ...] = (),
     output: Path | None = None,
+    where: Annotated[ExecutorConfig, tyro.conf.arg(name="")] = HERE,
 ) -> None:
     """Judge trained runs in one or more domains, or all over a grid of shifted physics.
 
@@ -67,6 +72,7 @@ def evaluate(
             own value (so does +), torso_mass*0.5:2:16 scales it, torso_mass==0.1:3:15 sets it.
             foot_friction,floor_friction*0.3:2:15 moves both together (the larger one of two that touch counts).
         output: Directory of the sweep's report; by default results/sweeps/ and the grid.
+        where: What judges the runs of a sweep.
     """
     from experiments.evaluate import evaluate as evaluate_run
     from experiments.info import print_returns
@@ -74,6 +80,8 @@ def evaluate(
     found = find_runs(runs)
     if not sweep and output is not None:
         raise ValueError("--output is for a sweep; accepted: with --sweep")
+    if not sweep and where != HERE:
+        raise ValueError("--executor, --address and --store are for a sweep; accepted: with --sweep")
     for run in found:
         if not run.done:
             print(
@@ -81,7 +89,7 @@ def evaluate(
                 file=sys.stderr,
             )
     if sweep:
-        _sweep(found, domains, sights, episodes, threads, sweep, output)
+        _sweep(found, domains, sights, episodes, threads, sweep, output, where)
         return
     for run in found:
         evaluate_run(run, domains, 50 if episodes is None else episodes, threads, sights)
@@ -96,6 +104,7 @@ def _sweep(
     threads: int,
     axes: tuple[str, ...],
     output: Path | None,
+    where: ExecutorConfig,
 ) -> None:
     from experiments.info import print_sweep
     from experiments.progress import SweepProgress
@@ -107,8 +116,9 @@ def _sweep(
     if len(domains) != 1 and domains != DOMAINS:
         raise ValueError(f"a sweep shifts one domain; found {len(domains)} in --domains; accepted: one")
     grid = Grid(runs[0].config.figure, domains[0], tuple(parse_axis(text) for text in axes))
+    episodes = EPISODES if episodes is None else episodes
     with SweepProgress(len(runs)) as progress:
-        report = run_sweep(runs, grid, EPISODES if episodes is None else episodes, threads, output, progress.update)
+        report = run_sweep(runs, grid, episodes, threads, output, progress.update, where)
     print_sweep(report.parent)
     print(f"report: {report}")
 

@@ -2,10 +2,13 @@
 
 import sys
 from pathlib import Path
+from typing import Annotated
 
 import tyro
 
+from experiments.executors import HERE, ExecutorConfig
 from experiments.run import RESULTS, RUNS
+from experiments.wandb_output import Wandb
 
 
 def study(
@@ -15,6 +18,8 @@ def study(
     workers: int = 0,
     finished: bool = False,
     published: bool = False,
+    where: Annotated[ExecutorConfig, tyro.conf.arg(name="")] = HERE,
+    wandb: Wandb = "off",
 ) -> None:
     """Run a study: train and judge every run that is missing, then write tables, pictures and report.
 
@@ -22,16 +27,18 @@ def study(
         name: A study that ships with simgap, or a YAML file.
         runs: Directory of all runs.
         results: Directory that the study's own directory goes to.
-        workers: Runs at a time, 0 for one a core.
+        workers: Runs at a time, 0 for one a core of this machine or of the cluster.
         finished: Train nothing; report on the runs that have finished so far.
         published: Do not train again what the study's directory of results reports already with the same
             configuration, such as runs of another machine.
+        where: What runs them.
+        wandb: Log each run to Weights & Biases too: offline into its directory (for wandb sync), or online.
     """
     from experiments.info import print_study
     from experiments.study import run_study
     from experiments.study_config import read_study
 
-    report, failures = run_study(read_study(name), runs, results, workers, finished, published)
+    report, failures = run_study(read_study(name), runs, results, workers, finished, published, where, wandb)
     print_study(report.parent)
     print(f"report: {report}")
     if failures:
@@ -45,6 +52,7 @@ def search(
     runs: Path = RUNS,
     results: Path = RESULTS,
     workers: int = 0,
+    where: Annotated[ExecutorConfig, tyro.conf.arg(name="")] = HERE,
 ) -> None:
     """Search for good settings with Optuna; the same command again continues, and started twice it shares the trials.
 
@@ -55,12 +63,13 @@ def search(
             study.db in the search's directory of runs.
         runs: Directory of all runs.
         results: Directory that the search's report goes to.
-        workers: Trials at a time in this process, 0 for one a core.
+        workers: Trials at a time in this process, 0 for one a core of this machine or of the cluster.
+        where: What runs them.
     """
     from experiments.search import search as search_for
     from experiments.search_space import read_space
 
-    report, failures = search_for(read_space(space), trials, storage, runs, results, workers)
+    report, failures = search_for(read_space(space), trials, storage, runs, results, workers, where)
     print(f"report: {report}")
     if failures:
         print(f"note: {len(failures)} of the trials failed, the first: {failures[0]}", file=sys.stderr)
