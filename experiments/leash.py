@@ -1,6 +1,6 @@
 """Runs another module and ends with its parent: ``python -m experiments.leash PARENT MODULE WORD…``.
 
-A worker of Ray that is killed cannot end its children. One that went on would write beside the one that takes its place.
+A worker of Ray that is killed cannot end its children. One that went on would write beside its successor.
 """
 
 import ctypes

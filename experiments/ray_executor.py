@@ -1,11 +1,12 @@
 """Tasks on a Ray cluster: one CPU each, as a process of the same modules that run locally.
 
 The machines share this file system, or a store: then a task fetches its directory into a scratch folder, pushes it with
-every new checkpoint and at its end, and the command fetches what has ended. A task whose worker or node dies is begun again
-elsewhere and goes on from the last checkpoint. simgap must be installed on every node, in the same versions.
+every new checkpoint and at its end, and the command fetches what has ended. A task whose worker or node dies is begun
+again elsewhere and goes on from the last checkpoint. simgap must be installed on every node, in the same versions.
 """
 
 import contextlib
+import logging
 import os
 import socket
 import time
@@ -142,8 +143,8 @@ class RayExecutor:
         import ray
 
         self.check()
-        remote = ray.remote(num_cpus=1, max_retries=retries, retry_exceptions=[Killed])(work)
-        return remote.remote(plan)
+        remote: Any = ray.remote(work)
+        return remote.options(num_cpus=1, max_retries=retries, retry_exceptions=[Killed]).remote(plan)
 
     def check(self) -> None:
         """Notice a cluster that has gone away.
@@ -159,7 +160,8 @@ class RayExecutor:
             self._checked = time.monotonic()
         if self.gone:
             raise RuntimeError(
-                f"the Ray cluster at {self.address} has gone away; what has finished is kept, and the same command continues"
+                f"the Ray cluster at {self.address} has gone away; what has finished is kept, and "
+                "the same command continues"
             )
 
     def _plan(self, task: Task) -> Plan:
@@ -237,17 +239,21 @@ def connect(where: ExecutorConfig, root: Path, workers: int = 0) -> Iterator[Ray
         raise ValueError(f"store {store.url}: only this process sees it; accepted: one that all machines reach")
     address = where.address or os.environ.get("RAY_ADDRESS") or "local"
     if address not in ("local", "auto") and not answers(address):
-        raise ValueError(f"no Ray cluster answers at {address}; accepted: HOST:PORT of one, auto, or none to start one here")
+        raise ValueError(
+            f"no Ray cluster answers at {address}; accepted: HOST:PORT of one, auto, or none to start one here"
+        )
     own: dict[str, Any] = {"num_cpus": workers or cores(), "include_dashboard": False} if address == "local" else {}
     try:
-        ray.init(address, logging_level="ERROR", log_to_driver=False, **own)
+        ray.init(address, logging_level=logging.ERROR, log_to_driver=False, **own)
     except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
         reason = " ".join(str(error).split())
         raise ValueError(f"Ray cluster {address}: {reason:.200}; accepted: HOST:PORT of one that runs") from None
     try:
         executor = RayExecutor(ray.get_runtime_context().gcs_address, root, store)
         if not executor.slots():
-            raise ValueError(f"the Ray cluster at {executor.address} has no CPU; accepted: one with a node that has some")
+            raise ValueError(
+                f"the Ray cluster at {executor.address} has no CPU; accepted: one with a node that has some"
+            )
         yield executor
     finally:
         ray.shutdown()

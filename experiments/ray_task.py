@@ -18,7 +18,7 @@ from experiments.store import Store
 PUSH_EVERY = 30.0
 """Seconds between two copies of what has no checkpoints, and of the metrics between them."""
 LOCK_PATIENCE = 120.0
-"""Seconds to wait for the process that this one replaces: file servers take up to 90 to forget a dead machine's lock."""
+"""Seconds to wait for the process that this one replaces: file servers take up to 90 to forget a dead client's lock."""
 
 
 class Killed(Exception):
@@ -69,12 +69,7 @@ def work(plan: Plan) -> int:
         for key, folder in plan.inputs.items():
             store.fetch(key, root / folder)
         # What other tasks share is theirs to change.
-        shared = {
-            name
-            for key in own
-            if plan.inputs[key] == plan.directory
-            for name in store.names(key)
-        }
+        shared = {name for key in own if plan.inputs[key] == plan.directory for name in store.names(key)}
         pushed = _marks(root / plan.directory)
         last = time.monotonic()
 

@@ -141,8 +141,9 @@ def run_search(
                         fail(study, trial, str(error))
                         continue
                     active[_start(space, attempt, executor)] = attempt
-                for process in [process for process in active if process.poll() is not None]:
-                    _finish(space, study, active.pop(process), process.returncode)
+                for process in list(active):
+                    if (status := process.poll()) is not None:
+                        _finish(space, study, active.pop(process), status)
                 for process, attempt in active.items():
                     _follow(attempt, process, every)
                 ended = [trial for trial in standing(study)[: space.trials] if trial.state.is_finished()]
@@ -174,7 +175,7 @@ def _start(space: SearchSpace, attempt: Attempt, executor: Executor) -> Process:
     directories = [run.directory for run in attempt.runs]
     with attempt.log.open("a", encoding="utf-8") as log:
         log.write(f"trial {attempt.trial.number}: {attempt.trial.params}\n")
-    words = ("experiments.search_worker", space.judged_in, str(space.episodes), *directories)
+    words: tuple[str | Path, ...] = ("experiments.search_worker", space.judged_in, str(space.episodes), *directories)
     return executor.start(Task(words, attempt.log, attempt.log.parent))
 
 

@@ -110,9 +110,7 @@ class Store:
             break
         return bool(files)
 
-    def _upload(
-        self, key: str, directory: Path, wanted: Wanted, there: Collection[str]
-    ) -> Iterator[tuple[str, str]]:
+    def _upload(self, key: str, directory: Path, wanted: Wanted, there: Collection[str]) -> Iterator[tuple[str, str]]:
         """Send what the store lacks; yields path and SHA-256 of every file."""
         gone: set[Path] = set()
         found: dict[Path, str] = {}
@@ -120,7 +118,8 @@ class Store:
         self._files.makedirs(f"{self._root}/{key}", exist_ok=True)
         for file in sorted(directory.rglob("*")):
             name = file.relative_to(directory)
-            if any(part.startswith(".") for part in name.parts) or not wanted(name.as_posix()) or not file.is_file():
+            hidden = any(part.startswith(".") for part in name.parts)
+            if hidden or file.is_dir() or not wanted(name.as_posix()):
                 continue
             try:
                 data = file.read_bytes()
@@ -168,7 +167,9 @@ class Store:
         except (ValueError, *kept) as error:
             if isinstance(error, kept):
                 raise
-            raise ValueError(f"store {self.url}: {_line(error)}; accepted: an fsspec URL, e.g. s3://BUCKET/FOLDER") from None
+            raise ValueError(
+                f"store {self.url}: {_line(error)}; accepted: an fsspec URL, e.g. s3://BUCKET/FOLDER"
+            ) from None
         except Exception as error:
             raise ValueError(f"store {self.url}: {_line(error)}") from None
 

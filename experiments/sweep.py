@@ -37,7 +37,6 @@ EPISODES = 10
 """Of each cell, unless told otherwise."""
 
 
-
 def run_sweep(
     runs: Sequence[Run],
     grid: Grid,

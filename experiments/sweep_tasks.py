@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from experiments.executors import Executor, Process, Task, last_words, stoppable
 from experiments.run import Run
@@ -29,7 +30,13 @@ def judge_runs(runs: Sequence[Run], grid: Grid, episodes: int, executor: Executo
             while waiting and len(active) < executor.slots():
                 run = waiting.pop(0)
                 axes = [axis.written for axis in grid.axes]
-                words = ("experiments.sweep_worker", run.directory, str(episodes), grid.base, *axes)
+                words: tuple[str | Path, ...] = (
+                    "experiments.sweep_worker",
+                    run.directory,
+                    str(episodes),
+                    grid.base,
+                    *axes,
+                )
                 task = Task(words, run.directory / LOG, run.directory, retries=RETRIES)
                 active[executor.start(task)] = run
             for process in [process for process in active if process.poll() is not None]:

@@ -79,14 +79,14 @@ def generate(
     Args:
         config: what to draw.
         directory: of the dataset; the same call continues one that was interrupted.
-        workers: Blender processes, 0 for one per core of this machine or of the cluster. Their number never changes a file.
+        workers: Blender processes, 0 for one per core of this machine or of the cluster. They never change a file.
         watch: called with the progress.
         where: what runs the processes.
 
     Raises:
         ValueError: the configuration, what is in the directory, or there is no such cluster.
-        RuntimeError: Blender is not installed, or its processes keep dying; one line says what the last one said. Or the
-            cluster went away; images that have arrived are kept.
+        RuntimeError: Blender is not installed, or its processes keep dying; one line says what the last one said. Or
+            the cluster went away; images that have arrived are kept.
     """
     if workers < 0:
         raise ValueError(f"workers is {workers}; it must be 0 (one per core) or more")

@@ -41,7 +41,9 @@ class WandbOutput(KVWriter):
             )
         except (wandb.Error, OSError) as error:
             reason = " ".join(str(error).split())
-            raise ValueError(f"Weights & Biases: {reason:.200}; accepted: wandb login first, or --wandb offline") from None
+            raise ValueError(
+                f"Weights & Biases: {reason:.200}; accepted: wandb login first, or --wandb offline"
+            ) from None
 
     def write(self, key_values: dict[str, Any], key_excluded: dict[str, Any], step: int = 0) -> None:
         """Send one row."""

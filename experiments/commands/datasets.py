@@ -27,7 +27,7 @@ def synth(
         directory: Directory of the dataset.
         dataset: The dataset.
         config: YAML file with the dataset's configuration; options given beside it win.
-        workers: Blender processes, 0 for one per core of this machine or of the cluster. Their number never changes a file.
+        workers: Blender processes, 0 for one per core of this machine or of the cluster. They never change a file.
         where: What runs them.
     """
     from experiments.progress import SynthProgress
