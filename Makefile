@@ -70,6 +70,6 @@ clean: ## delete caches and build output (keeps .venv, runs/ and results/)
 	@touch $@
 
 .venv/.installed-dev: .venv/.installed
-	$(pip_install) --editable '.[dev,pose,synth]'
+	$(pip_install) --editable '.[cluster,dev,pose,synth,wandb]'
 	$(pip_install) --no-deps mmpose
 	@touch $@

@@ -32,8 +32,8 @@ class ExecutorConfig:
     """HOST:PORT of a Ray cluster that this machine is part of, or auto; empty for RAY_ADDRESS, or else one that is
     started here and ends with the command."""
     store: str = ""
-    """Object store by which a cluster's machines exchange files: an fsspec URL, e.g. s3://BUCKET/FOLDER; empty if they share
-    this file system."""
+    """Object store by which a cluster's machines exchange files: an fsspec URL, e.g. s3://BUCKET/FOLDER; empty if they
+    share this file system."""
 
 
 HERE = ExecutorConfig()

@@ -27,7 +27,7 @@ STUDY: dict[str, Any] = {
     "title": "t",
     "description": "d",
     "base": {
-        "steps": 8192,
+        "steps": 3072,
         "num_envs": 4,
         "horizon": 50,
         "checkpoint_every": 256,
@@ -101,7 +101,9 @@ def same_numbers(root: Path, local: Path) -> list[Run]:
     for run in runs:
         twin = local / "runs" / run.config.path
         assert run.episodes.read_bytes() == (twin / "episodes.csv").read_bytes()
-        policy = [read_json(list_checkpoints(each)[-1] / "manifest.json") for each in (run.checkpoints, twin / "checkpoints")]
+        policy = [
+            read_json(list_checkpoints(each)[-1] / "manifest.json") for each in (run.checkpoints, twin / "checkpoints")
+        ]
         assert policy[0]["sha256"]["policy.safetensors"] == policy[1]["sha256"]["policy.safetensors"]
     return runs
 
@@ -132,11 +134,11 @@ def test_a_killed_worker_and_a_killed_node_cost_no_number(
     assert failures == []
     runs = same_numbers(tmp_path, local)
     assert len(killed) == 2
-    assert all(0 < steps < 8192 for steps in killed)
+    assert all(0 < steps < 3072 for steps in killed)
     assert all(len(run.starts()) == 2 for run in runs)  # from its checkpoint, not from the beginning:
     for run in runs:
-        assert len(run.rows()) == 128
-        assert run.result()["steps"] == 8192
+        assert len(run.rows()) == 48
+        assert run.result()["steps"] == 3072
 
 
 def test_runs_travel_through_a_store(study: StudyConfig, local: Path, cluster: Cluster, tmp_path: Path) -> None:
@@ -144,7 +146,9 @@ def test_runs_travel_through_a_store(study: StudyConfig, local: Path, cluster: C
     store = tmp_path / "store"
 
     def kill() -> None:
-        wait_for(lambda: any("checkpoints" in file.read_text() for file in store.glob(f"spread/{cell}/*/manifest.json")))
+        wait_for(
+            lambda: any("checkpoints" in file.read_text() for file in store.glob(f"spread/{cell}/*/manifest.json"))
+        )
         os.kill(wait_for(lambda: worker_of(cell)), signal.SIGKILL)
 
     killer = meanwhile(kill)
@@ -168,7 +172,9 @@ def test_a_cluster_that_goes_away_is_one_line_and_finished_work_is_kept(
             process.kill()
 
     killer = meanwhile(kill)
-    with pytest.raises(RuntimeError, match=r"^the Ray cluster at .* has gone away; what has finished is kept, and the same"):
+    with pytest.raises(
+        RuntimeError, match=r"^the Ray cluster at .* has gone away; what has finished is kept, and the same"
+    ):
         run_study(study, tmp_path / "runs", tmp_path / "results", where=ExecutorConfig("ray", cluster.address))
     killer.join()
     assert any(list_checkpoints(cell / "checkpoints") for cell in cells)

@@ -1,0 +1,53 @@
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import wandb
+from wandb.proto import wandb_internal_pb2
+from wandb.sdk.internal.datastore import DataStore
+
+from experiments.config import RunConfig
+from experiments.train import train
+
+
+def rows(file: Path) -> list[dict[str, Any]]:
+    """What an offline file of Weights & Biases has logged."""
+    store = DataStore()
+    store.open_for_scan(str(file))
+    found = []
+    while data := store.scan_data():
+        record = wandb_internal_pb2.Record()
+        record.ParseFromString(data)
+        if record.WhichOneof("record_type") == "history":
+            found.append({(item.key or ".".join(item.nested_key)): item.value_json for item in record.history.item})
+    store.close()
+    return found
+
+
+def test_an_offline_run_logs_the_rows_of_its_metrics(tiny: Callable[..., RunConfig], tmp_path: Path) -> None:
+    run = train(tiny(steps=128), tmp_path, num_threads=1, wandb="offline")
+    (file,) = run.directory.glob("wandb/offline-run-*/*.wandb")
+    found = rows(file)
+    assert [int(row["_step"]) for row in found] == [row["step"] for row in run.rows()] == [64, 128]
+    for logged, row in zip(found, run.rows(), strict=True):
+        for key in ("rollout/ep_rew_mean", "train/loss"):
+            if key in row:
+                assert float(logged[key]) == pytest.approx(row[key])
+    assert "rollout/ep_rew_mean" in found[-1]
+    assert any((run.directory / "tensorboard").iterdir())  # beside it
+
+
+def test_without_it_nothing_is_written(tiny: Callable[..., RunConfig], tmp_path: Path) -> None:
+    assert not (train(tiny(steps=64), tmp_path, num_threads=1).directory / "wandb").exists()
+
+
+def test_a_refusal_is_one_line(
+    tiny: Callable[..., RunConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(**_: Any) -> None:
+        raise wandb.errors.UsageError("No API key\nconfigured")
+
+    monkeypatch.setattr(wandb, "init", refuse)
+    with pytest.raises(ValueError, match=r"^Weights & Biases: No API key configured; accepted: wandb login first, or"):
+        train(tiny(steps=64), tmp_path, num_threads=1, wandb="online")
