@@ -223,7 +223,7 @@ def _progress(directory: Path) -> int:
 
 @contextlib.contextmanager
 def connect(where: ExecutorConfig, root: Path, workers: int = 0) -> Iterator[RayExecutor]:
-    """A connection to the cluster at ``where.address``, or to one that is started here with ``workers`` CPUs (0: all).
+    """A connection to the cluster at ``where.address``, or to one started here with ``workers`` CPUs (0: all).
 
     Raises:
         ValueError: Ray is not installed, the cluster does not answer, has another version or no CPU, or the store.
