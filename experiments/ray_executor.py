@@ -193,8 +193,8 @@ class RayExecutor:
             return path.resolve().relative_to(self.root.resolve())
         except ValueError:
             raise ValueError(
-                f"{path}: not below {self.root}, so it does not go through the store; accepted: a directory there, or a "
-                "file system that all machines share and no --store"
+                f"{path}: not below {self.root}, so it does not go through the store; accepted: a directory there, or "
+                "a file system that all machines share and no --store"
             ) from None
 
     def _key(self, directory: Path) -> str:

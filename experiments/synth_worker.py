@@ -32,6 +32,8 @@ def main(directory: Path, part: Path, indices: list[int]) -> None:
     """Render ``indices``, one after the other."""
     silence()
     cv2.setNumThreads(1)
+    for folder in (image_path(directory, 0).parent, part.parent):
+        folder.mkdir(parents=True, exist_ok=True)
     sampler = make_sampler(directory)
     config = sampler.config
     photos = [read_photo(path) for path in find_photos(Path(config.photos))] if config.photos else []

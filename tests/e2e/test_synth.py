@@ -16,6 +16,7 @@ from pycocotools.coco import COCO
 
 from experiments.config import to_yaml
 from experiments.dataset import check_dataset, read_records
+from experiments.executors import ExecutorConfig
 from experiments.preview import write_preview
 from experiments.synth import generate
 from randomization.appearance import AppearanceConfig
@@ -49,6 +50,12 @@ def contents(directory: Path) -> dict[str, bytes]:
     told = ("README.md", "progress.jsonl", ".lock", "preview.jpg", "preview.html")
     files = [path for path in directory.rglob("*") if path.is_file() and path.name not in told]
     return {str(path.relative_to(directory)): path.read_bytes() for path in files}
+
+
+def test_a_cluster_makes_the_same_dataset_through_a_store(whole: Path, tmp_path: Path) -> None:
+    where = ExecutorConfig("ray", store=f"file://{tmp_path}/store")
+    generate(CONFIG, tmp_path / "data", workers=2, where=where)
+    assert contents(tmp_path / "data") == contents(whole)
 
 
 def wait_until(happened: Callable[[], bool]) -> None:

@@ -1,0 +1,241 @@
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import ray
+
+from experiments.config import RunConfig, parse_config
+from experiments.executors import ExecutorConfig, LocalExecutor, Task, open_executor
+from experiments.ray_executor import RayExecutor, _progress, connect
+from experiments.ray_task import Killed, Plan, work
+from experiments.run import Run, create_run
+from experiments.search import search
+from experiments.search_space import SearchSpace
+from experiments.sweep import run_sweep
+from experiments.sweep_grid import Grid, parse_axis
+
+SPACE: dict[str, Any] = {
+    "name": "spread",
+    "title": "t",
+    "description": "d",
+    "base": {
+        "steps": 256,
+        "horizon": 50,
+        "num_envs": 4,
+        "agent": {"hyperparameters": {"n_steps": 16, "batch_size": 32, "n_epochs": 1}},
+    },
+    "parameters": {"agent.hyperparameters.gamma": {"range": [0.9, 0.99]}},
+    "trials": 2,
+    "episodes": 3,
+    "objective": "iqm",
+    "sampler": "random",
+}
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    """A cluster of one machine with two CPUs that lives as long as the tests of this file."""
+    words = [str(Path(sys.executable).with_name("ray")), "start", "--head", "--port=0", "--num-cpus=2"]
+    environment = {**os.environ, "RAY_USAGE_STATS_ENABLED": "0"}
+    # Not detached: its processes end with this one.
+    started = subprocess.Popen(
+        [*words, "--include-dashboard=false", "--block"], stdout=subprocess.PIPE, text=True, env=environment
+    )
+    assert started.stdout is not None
+    found = next(line.split("'")[1] for line in started.stdout if "--address=" in line)
+    yield found
+    started.terminate()
+    started.wait()
+
+
+def task(directory: Path, *words: str, **options: Any) -> Task:
+    directory.mkdir(parents=True, exist_ok=True)
+    return Task(words, directory / "log.txt", directory, **options)
+
+
+def finish(process: Any) -> int:
+    started = time.monotonic()
+    while process.poll() is None:
+        assert time.monotonic() - started < 200
+        time.sleep(0.1)
+    return int(process.returncode)
+
+
+def module(directory: Path, code: str) -> str:
+    """A module in the working directory of tasks; its name."""
+    (directory / "given_words.py").write_text(code)
+    return "given_words"
+
+
+def test_exit_status_output_and_input_come_back(address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    name = module(tmp_path, "import os, sys; print(sys.stdin.read(), os.environ['OMP_NUM_THREADS']); sys.exit('bad')")
+    with open_executor(ExecutorConfig("ray", address), tmp_path) as executor:
+        assert executor.slots() == 2
+        process = executor.start(task(tmp_path / "a", name, given=b"said"))
+        assert (finish(process), process.pid) == (1, 0)
+    assert (tmp_path / "a" / "log.txt").read_text() == "said 1\nbad\n"
+    assert not ray.is_initialized()
+
+
+def test_a_process_that_is_killed_is_begun_again(address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    name = module(tmp_path, "import os; print('begun', flush=True); os.kill(os.getpid(), 9)")
+    with open_executor(ExecutorConfig("ray", address), tmp_path) as executor:
+        processes = [executor.start(task(tmp_path / str(retries), name, retries=retries)) for retries in (0, 2)]
+        assert [finish(process) for process in processes] == [-9, -9]
+    for retries in (0, 2):
+        lines = (tmp_path / str(retries) / "log.txt").read_text().splitlines()
+        assert lines == ["begun"] * (1 + retries) + ["error: killed by signal 9"]
+
+
+def test_who_is_asked_to_stop_may_save_first(address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    name = module(
+        tmp_path,
+        "import signal, sys, time\n"
+        "signal.signal(signal.SIGTERM, lambda *_: (time.sleep(1), print('saved', flush=True), sys.exit(3)))\n"
+        "print('ready', flush=True)\ntime.sleep(600)",
+    )
+    with open_executor(ExecutorConfig("ray", address, f"file://{tmp_path}/store"), tmp_path) as executor:
+        # What the process prints is in the store only once it ends, so wait for the scratch folder's log instead.
+        (tmp_path / "b").mkdir()
+        shutil.copy(tmp_path / "given_words.py", tmp_path / "b")
+        process = executor.start(Task(("b.given_words",), tmp_path / "b" / "log.txt", tmp_path / "b"))
+        time.sleep(8)
+        process.terminate()
+        assert process.wait() == 3
+    assert (tmp_path / "b" / "log.txt").read_text() == "ready\nsaved\n"
+
+
+def test_a_sweep_on_a_cluster_has_the_same_cells(address: str, ppo_run: Run, tmp_path: Path) -> None:
+    grid = Grid("hopper", "source", (parse_axis("torso_mass=-0.5:1:3"),))
+    tables = []
+    for name, where in (
+        ("here", ExecutorConfig()),
+        ("there", ExecutorConfig("ray", address)),
+        ("stored", ExecutorConfig("ray", address, f"file://{tmp_path}/store")),
+    ):
+        directory = tmp_path / name / "runs" / ppo_run.config.path
+        shutil.copytree(ppo_run.directory, directory)
+        report = run_sweep([Run(ppo_run.config, directory)], grid, 2, output=tmp_path / name / "sweep", where=where)
+        tables.append((report.parent / "sweep.csv").read_bytes())
+        assert (directory / "sweep.txt").exists() == (name != "here")  # somewhere else it was judged
+    assert tables[0] == tables[1] == tables[2]
+
+
+def test_a_search_on_a_cluster_has_the_same_trials(address: str, tmp_path: Path) -> None:
+    space = parse_config(SearchSpace, SPACE, "space")
+    tables = []
+    for name, where in (("here", ExecutorConfig()), ("there", ExecutorConfig("ray", address, f"file://{tmp_path}/s"))):
+        report, failures = search(space, 0, "", tmp_path / name / "runs", tmp_path / name / "results", 1, where)
+        assert failures == []
+        table = pd.read_csv(report.parent / "trials.csv")
+        tables.append(table[["number", "state", "score", "agent.hyperparameters.gamma"]])
+    pd.testing.assert_frame_equal(*tables)
+
+
+def test_a_directory_outside_the_root_does_not_go_through_a_store(tmp_path: Path) -> None:
+    from experiments.store import Store
+
+    executor = RayExecutor("10.0.0.1:6379", tmp_path / "runs", Store(f"file://{tmp_path}/store"))
+    with pytest.raises(
+        ValueError, match=r"teacher: not below .*runs, so it does not go through the store; accepted: a"
+    ):
+        executor.start(task(tmp_path / "runs" / "a", "x", needs=(tmp_path / "teacher",)))
+
+
+def test_progress_is_told_by_checkpoints(tiny: Callable[..., RunConfig], ppo_run: Run, tmp_path: Path) -> None:
+    run = create_run(tiny(), tmp_path)
+    assert _progress(run.directory) == -1
+    (run.checkpoints / "000000000128").mkdir(parents=True)
+    (run.checkpoints / "000000000128" / "manifest.json").touch()
+    assert _progress(run.directory) == 128
+    assert _progress(ppo_run.directory) > ppo_run.config.steps
+
+
+def test_a_process_on_a_leash_ends_with_its_parent(tmp_path: Path) -> None:
+    code = (
+        "import os, subprocess, sys, time; "
+        "child = subprocess.Popen([sys.executable, '-m', 'experiments.leash', str(os.getpid()), 'http.server', '0'],"
+        " stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL); print(child.pid, flush=True); time.sleep(600)"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    child = Path(f"/proc/{int(parent.stdout.readline())}")
+    started = time.monotonic()
+    while b"http.server\0" not in (words := (child / "cmdline").read_bytes()) or b"leash" in words:
+        assert time.monotonic() - started < 60
+        time.sleep(0.01)
+    parent.kill()
+    parent.wait()
+    parent.stdout.close()
+    while child.exists() and "(zombie)" not in (child / "status").read_text():
+        assert time.monotonic() - started < 120
+        time.sleep(0.01)
+
+
+def test_a_leash_whose_parent_is_gone_starts_nothing() -> None:
+    done = subprocess.run([sys.executable, "-m", "experiments.leash", "1", "this"], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (1, "error: the parent ended first\n")
+
+
+def test_a_task_says_how_its_process_was_killed(tmp_path: Path) -> None:
+    module(tmp_path, "import os, signal; os.kill(os.getpid(), signal.SIGABRT)")
+    with pytest.raises(Killed, match=f"^killed by signal {signal.SIGABRT.value}$"):
+        work(Plan(("given_words",), tmp_path / "log.txt", tmp_path, b"", own_core=False, place=str(tmp_path)))
+
+
+def free_port() -> int:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        return int(unused.getsockname()[1])
+
+
+def test_a_cluster_that_is_not_there_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    address = f"127.0.0.1:{free_port()}"
+    expected = rf"^no Ray cluster answers at {address}; accepted: HOST:PORT, auto, or none to start one here$"
+    with pytest.raises(ValueError, match=expected), connect(ExecutorConfig("ray", address), tmp_path):
+        pass
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    with pytest.raises(ValueError, match=expected), connect(ExecutorConfig("ray"), tmp_path):
+        pass
+    with (
+        pytest.raises(ValueError, match=r"^address 'cluster'; accepted: HOST:PORT of"),
+        connect(ExecutorConfig("ray", "cluster"), tmp_path),
+    ):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("where", "message"),
+    [
+        (ExecutorConfig(address="auto"), r"^--address is for a cluster; accepted: with --executor ray$"),
+        (ExecutorConfig(store="file:///x"), r"^--store is for a cluster; accepted: with --executor ray$"),
+        (
+            ExecutorConfig("ray", store="memory://x"),
+            r"^store memory://x: only this process sees it; accepted: one that",
+        ),
+        (
+            ExecutorConfig("ray", store="nope://x"),
+            r"^store nope://x: Protocol not known: nope; accepted: an fsspec URL",
+        ),
+    ],
+)
+def test_options_that_cannot_be_are_refused(where: ExecutorConfig, message: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=message), open_executor(where, tmp_path):
+        pass
+
+
+def test_this_machine_needs_no_cluster(tmp_path: Path) -> None:
+    with open_executor(ExecutorConfig(), tmp_path) as executor:
+        assert isinstance(executor, LocalExecutor)
