@@ -247,7 +247,9 @@ def connect(where: ExecutorConfig, root: Path, workers: int = 0) -> Iterator[Ray
         ray.init(address, logging_level=logging.ERROR, log_to_driver=False, **own)
     except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
         reason = " ".join(str(error).split())
-        raise ValueError(f"Ray cluster {address}: {reason:.200}; accepted: HOST:PORT of one that runs") from None
+        raise ValueError(
+            f"Ray cluster {address}: {reason:.200}; accepted: one that runs (RAY_AUTH_MODE=token if it wants a token)"
+        ) from None
     try:
         executor = RayExecutor(ray.get_runtime_context().gcs_address, root, store)
         if not executor.slots():

@@ -45,7 +45,7 @@ SPACE: dict[str, Any] = {
 def address() -> Iterator[str]:
     """A cluster of one machine with two CPUs that lives as long as the tests of this file."""
     words = [str(Path(sys.executable).with_name("ray")), "start", "--head", "--port=0", "--num-cpus=2"]
-    environment = {**os.environ, "RAY_USAGE_STATS_ENABLED": "0"}
+    environment = {**os.environ, "RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "disabled"}
     # Not detached: its processes end with this one.
     started = subprocess.Popen(
         [*words, "--include-dashboard=false", "--block"], stdout=subprocess.PIPE, text=True, env=environment
@@ -100,7 +100,7 @@ def test_a_process_that_is_killed_is_begun_again(address: str, tmp_path: Path, m
 
 def test_who_is_asked_to_stop_may_save_first(address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    name = module(
+    module(
         tmp_path,
         "import signal, sys, time\n"
         "signal.signal(signal.SIGTERM, lambda *_: (time.sleep(1), print('saved', flush=True), sys.exit(3)))\n"
