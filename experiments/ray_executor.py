@@ -239,9 +239,7 @@ def connect(where: ExecutorConfig, root: Path, workers: int = 0) -> Iterator[Ray
         raise ValueError(f"store {store.url}: only this process sees it; accepted: one that all machines reach")
     address = where.address or os.environ.get("RAY_ADDRESS") or "local"
     if address not in ("local", "auto") and not answers(address):
-        raise ValueError(
-            f"no Ray cluster answers at {address}; accepted: HOST:PORT of one, auto, or none to start one here"
-        )
+        raise ValueError(f"no Ray cluster answers at {address}; accepted: HOST:PORT, auto, or none to start one here")
     own: dict[str, Any] = {"num_cpus": workers or cores(), "include_dashboard": False} if address == "local" else {}
     try:
         ray.init(address, logging_level=logging.ERROR, log_to_driver=False, **own)
@@ -253,9 +251,7 @@ def connect(where: ExecutorConfig, root: Path, workers: int = 0) -> Iterator[Ray
     try:
         executor = RayExecutor(ray.get_runtime_context().gcs_address, root, store)
         if not executor.slots():
-            raise ValueError(
-                f"the Ray cluster at {executor.address} has no CPU; accepted: one with a node that has some"
-            )
+            raise ValueError(f"the Ray cluster at {executor.address} has no CPU; accepted: one with some")
         yield executor
     finally:
         ray.shutdown()

@@ -14,6 +14,7 @@ from experiments.executors import (
     LOG,
     Executor,
     ExecutorConfig,
+    LocalExecutor,
     Process,
     Task,
     last_words,
@@ -120,7 +121,12 @@ def search(
 
 
 def run_search(
-    space: SearchSpace, study: optuna.Study, root: Path, workers: int, watch: Watch, executor: Executor
+    space: SearchSpace,
+    study: optuna.Study,
+    root: Path,
+    workers: int,
+    watch: Watch,
+    executor: Executor | None = None,
 ) -> None:
     """Do what is left of the search, ``workers`` trials at a time, and wait for the other processes that work on it.
 
@@ -129,6 +135,7 @@ def run_search(
     was killed are found by their silence.
     """
     every = -(-space.longest // CHECKS)
+    executor = executor or LocalExecutor()
     active: dict[Process, Attempt] = {}
     try:
         with stoppable(active):

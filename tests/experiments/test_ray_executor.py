@@ -55,6 +55,7 @@ def address() -> Iterator[str]:
     yield found
     started.terminate()
     started.wait()
+    started.stdout.close()
 
 
 def task(directory: Path, *words: str, **options: Any) -> Task:
@@ -137,7 +138,7 @@ def test_a_search_on_a_cluster_has_the_same_trials(address: str, tmp_path: Path)
     space = parse_config(SearchSpace, SPACE, "space")
     tables = []
     for name, where in (("here", ExecutorConfig()), ("there", ExecutorConfig("ray", address, f"file://{tmp_path}/s"))):
-        report, failures = search(space, 0, "", tmp_path / name / "runs", tmp_path / name / "results", 1, where)
+        report, failures = search(space, 0, "", tmp_path / name / "runs", tmp_path / name / "results", 2, where)
         assert failures == []
         table = pd.read_csv(report.parent / "trials.csv")
         tables.append(table[["number", "state", "score", "agent.hyperparameters.gamma"]])

@@ -56,7 +56,7 @@ class Roots:
         self.runs, self.results = folder / "runs", folder / "results"
         self.directory = self.results / "little"
 
-    def run(self, study: StudyConfig, workers: int = 2, **options: bool) -> tuple[Path, list[str]]:
+    def run(self, study: StudyConfig, workers: int = 2, **options: Any) -> tuple[Path, list[str]]:
         return run_study(study, self.runs, self.results, workers, **options)
 
     def copy(self, folder: Path) -> "Roots":

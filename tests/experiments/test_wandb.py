@@ -34,7 +34,7 @@ def rows(file: Path) -> list[dict[str, Any]]:
     """What an offline run has logged."""
     found = []
     for data in records(file.read_bytes()):
-        record = wandb_internal_pb2.Record()
+        record = wandb_internal_pb2.Record()  # type: ignore[attr-defined]
         record.ParseFromString(data)
         if record.WhichOneof("record_type") == "history":
             found.append({(item.key or ".".join(item.nested_key)): item.value_json for item in record.history.item})
