@@ -240,7 +240,14 @@ def _next(waiting: Sequence[Run], active: Iterable[Run]) -> Run | None:
 def _start(
     run: Run, domains: Sequence[str], sights: Sequence[str], episodes: int, executor: Executor, wandb: Wandb
 ) -> Process:
-    words = ("experiments.worker", f"--wandb={wandb}", run.directory, str(episodes), ",".join(sights), *domains)
+    words: tuple[str | Path, ...] = (
+        "experiments.worker",
+        f"--wandb={wandb}",
+        run.directory,
+        str(episodes),
+        ",".join(sights),
+        *domains,
+    )
     teacher = teacher_directory(run)
     needs = (teacher,) if teacher else ()
     return executor.start(Task(words, run.directory / LOG, run.directory, needs, retries=RETRIES))

@@ -138,7 +138,7 @@ class Store:
             local = directory / name
             if local.is_file() and hashlib.sha256(local.read_bytes()).hexdigest() == digest:
                 continue
-            with self._errors(FileNotFoundError):
+            with self._errors((FileNotFoundError,)):
                 data = self._files.cat_file(f"{self._root}/{key}/{digest}")
             if hashlib.sha256(data).hexdigest() != digest:
                 raise ValueError(f"store {self.url}: {key}, {name}: changed since it was written (SHA-256 differs)")
@@ -160,13 +160,13 @@ class Store:
             file.write(data)
 
     @contextmanager
-    def _errors(self, *kept: type[Exception]) -> Iterator[None]:
+    def _errors(self, kept: tuple[type[Exception], ...] = ()) -> Iterator[None]:
         """Drivers raise what they like; say it in one line, but for the ``kept``."""
         try:
             yield
-        except (ValueError, *kept) as error:
-            if isinstance(error, kept):
-                raise
+        except kept:
+            raise
+        except ValueError as error:
             raise ValueError(
                 f"store {self.url}: {_line(error)}; accepted: an fsspec URL, e.g. s3://BUCKET/FOLDER"
             ) from None

@@ -17,7 +17,7 @@ PROJECT = "simgap"
 class WandbOutput(KVWriter):
     """SB3 log output that sends each dump to Weights & Biases, under the steps it has everywhere."""
 
-    def __init__(self, run: Run, mode: Wandb) -> None:
+    def __init__(self, run: Run, mode: Literal["offline", "online"]) -> None:
         """Begin, or continue after a kill: the run's path is its identity.
 
         Raises:
