@@ -16,6 +16,7 @@ from optuna.trial import TrialState
 
 from experiments import search
 from experiments.config import parse_config
+from experiments.executors import Executor
 from experiments.objectives import OBJECTIVES
 from experiments.search import Attempt, run_search
 from experiments.search_space import SearchSpace
@@ -51,7 +52,7 @@ def played(monkeypatch: pytest.MonkeyPatch) -> Callable[[Script], None]:
     monkeypatch.setattr(time, "sleep", lambda _: sleep(0.02))
 
     def play(script: Script) -> None:
-        def start(space: SearchSpace, attempt: Attempt) -> subprocess.Popen[bytes]:
+        def start(space: SearchSpace, attempt: Attempt, executor: Executor) -> subprocess.Popen[bytes]:
             with attempt.log.open("ab") as log:
                 return subprocess.Popen(["sh", "-c", script(attempt)], stdout=log, stderr=log, process_group=0)
 
