@@ -45,7 +45,7 @@ SPACE: dict[str, Any] = {
 def address() -> Iterator[str]:
     """A cluster of one machine with two CPUs that lives as long as the tests of this file."""
     words = [str(Path(sys.executable).with_name("ray")), "start", "--head", "--port=0", "--num-cpus=2"]
-    environment = {**os.environ, "RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "disabled"}
+    environment = {**os.environ, "RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "disabled", "PYTHONUNBUFFERED": "1"}
     # Not detached: its processes end with this one.
     started = subprocess.Popen(
         [*words, "--include-dashboard=false", "--block"], stdout=subprocess.PIPE, text=True, env=environment
