@@ -92,6 +92,7 @@ CURVES: Mapping[str, Column] = {
     "return": Column(_number_or_missing, "a finite number or empty"),
 }
 CURRICULA: Mapping[str, Column] = {
+    "figure": NAME,
     "randomization": NAME,
     "train_domain": NAME,
     "pipeline": NAME,
