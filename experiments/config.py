@@ -16,9 +16,17 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
 
 import envs
-from agents import AgentConfig, ImageOptions, make_agent
+from agents import AgentConfig, ImageOptions, LatentOptions, make_agent
 from experiments import epopt
-from pipelines import PIPELINES, Pipeline, PixelsPipeline, PosePipeline, StatePipeline
+from pipelines import (
+    PIPELINES,
+    HistoryPipeline,
+    Pipeline,
+    PixelsPipeline,
+    PosePipeline,
+    PrivilegedPipeline,
+    StatePipeline,
+)
 from randomization import RandomizationConfig, make_randomizer
 from randomization.identification import IdentifyConfig, Search, parse_search
 
@@ -29,6 +37,8 @@ NAME, NAME_WORDS = r"\w[\w.-]*", "letters, digits, '_', and after the first also
 REFERENCE_RETURN = {"hopper": 3.5}
 """By figure: return per step of an episode that counts as mastered, for curricula that judge by it. The hopper earns
 3.55 (500 steps) and 3.6 (1000 steps) without randomisation, see results/."""
+TAUGHT = ("dagger", "rma")
+"""Agents that learn from a teacher."""
 _SEED_STRIDE = 1_000_000  # room for the environments of one training seed; see seed_streams
 
 
@@ -49,14 +59,17 @@ class RunConfig:
     """Environment steps after which an episode ends: of 8 ms for hopper and walker2d, 10 ms for anymal_c, 40 ms for
     inverted_pendulum, 50 ms for half_cheetah and ant."""
     pipeline: str = "state"
-    """What the agent observes. One of: state, pixels, pose."""
+    """What the agent observes. One of: state, pixels, pose, history, privileged."""
     pixels: PixelsPipeline = field(default_factory=PixelsPipeline)
     pose: PosePipeline = field(default_factory=PosePipeline)
+    history: HistoryPipeline = field(default_factory=HistoryPipeline)
+    privileged: PrivilegedPipeline = field(default_factory=PrivilegedPipeline)
     randomization: RandomizationConfig = field(default_factory=RandomizationConfig)
     identify: IdentifyConfig = field(default_factory=IdentifyConfig)
     agent: AgentConfig = field(default_factory=AgentConfig)
     teacher: str = ""
-    """Who teaches agent dagger: a run on the state, a folder of runs of which the same seed, or a cell of the study."""
+    """Who teaches agent dagger or rma: a run on the state (on the pipeline privileged if the student's is history), a
+    folder of runs of which the same seed, or a cell of the study."""
     start: str = ""
     """Where the agent begins instead of from nothing: a run, one of its checkpoints, or a folder of runs, of which the
     same seed. Steps count on."""
@@ -103,21 +116,66 @@ class RunConfig:
                 "give the draws a short randomization.name, or shift fewer parameters of the domain"
             )
         self.make_env(num_envs=1, num_threads=1)  # an unknown domain or an unphysical draw ends here
+        self._check_shown()
 
     def _check_teacher(self) -> None:
-        taught = self.agent.name == "dagger"
+        name = self.agent.name
+        taught = name in TAUGHT
         if taught != bool(self.teacher):
             raise ValueError(
-                "agent dagger learns from a teacher; accepted: --teacher with a run on the state"
+                f"agent {name} learns from a teacher; accepted: --teacher with a run on the "
+                + ("state" if name == "dagger" else "pipeline privileged")
                 if taught
-                else f"teacher {self.teacher!r} is for agent dagger alone, not for {self.agent.name}"
+                else f"teacher {self.teacher!r} is for agents {' and '.join(TAUGHT)} alone, not for {name}"
             )
-        critic = {"pixels": self.pixels.critic, "pose": self.pose.critic}.get(self.pipeline)
-        if taught and critic != "state":
+        critics = {"pixels": self.pixels.critic, "pose": self.pose.critic, "history": self.history.critic}
+        critic = critics.get(self.pipeline)
+        if name == "dagger" and critic not in ("state", "parameters"):
             raise ValueError(
-                "agent dagger needs the true state for its teacher beside what it sees itself; "
-                "accepted: --pipeline pose --pose.critic state, or --pipeline pixels --pixels.critic state"
+                "agent dagger needs the true state for its teacher beside what it sees itself; accepted: --pipeline "
+                "pose --pose.critic state, --pipeline pixels --pixels.critic state, or --pipeline history "
+                "--history.critic parameters"
             )
+        if name == "rma" and not (critic == "parameters" and self.history.length and self.privileged.latent):
+            raise ValueError(
+                "agent rma infers from history what its teacher's encoder makes of the parameters; accepted: --pipeline "
+                "history --history.critic parameters, with history.length and privileged.latent of 1 or more"
+            )
+
+    def _check_shown(self) -> None:
+        """Raise ``ValueError`` where physical parameters are shown that are not drawn."""
+        if not self._shows_parameters:
+            return
+        if not self._drawn:
+            raise ValueError(
+                f"pipeline {self.pipeline} shows {'its critic ' if self.pipeline == 'history' else ''}the drawn physical "
+                "parameters, but nothing is drawn; accepted: --randomization.method with another than none"
+            )
+        given = self.history.parameters if self.pipeline == "history" else self.privileged.parameters
+        for name in given:
+            if name not in self._drawn or given.count(name) > 1:
+                raise ValueError(
+                    f"{self.pipeline}.parameters has {name!r}; accepted: each once, of {', '.join(self._drawn)}"
+                )
+
+    @property
+    def _shows_parameters(self) -> bool:
+        return self.pipeline == "privileged" or (self.pipeline == "history" and self.history.critic == "parameters")
+
+    @property
+    def _drawn(self) -> tuple[str, ...]:
+        """Physical parameters that are drawn in training."""
+        if self.identify.method != "none":
+            return tuple(name for name, _ in self.search.drawn)
+        randomizer = make_randomizer(self._judging, self.task.randomized, seed=0)
+        return tuple(name for name, _ in randomizer.bounds()) if randomizer else ()
+
+    @property
+    def shown(self) -> tuple[str, ...]:
+        """Physical parameters that the agent, or its critic, sees, in their order."""
+        if not self._shows_parameters:
+            return ()
+        return (self.history.parameters if self.pipeline == "history" else self.privileged.parameters) or self._drawn
 
     def _check_identify(self) -> None:
         method = self.identify.method
@@ -155,8 +213,10 @@ class RunConfig:
         agent, num_envs = self.agent.resolved(images), self.num_envs or spec.num_envs
         if self.randomization.method == "epopt":
             agent = epopt.whole_episodes(self.agent, agent, self.horizon, num_envs)
+        shown = {self.pipeline: replace(getattr(self, self.pipeline), parameters=self.shown)} if self.shown else {}
         return replace(
             self,
+            **shown,
             randomization=self._judging,
             agent=agent,
             steps=self.steps or spec.steps,
@@ -193,6 +253,8 @@ class RunConfig:
             "state": StatePipeline(self.pose),
             "pixels": self.pixels,
             "pose": self.pose,
+            "history": self.history,
+            "privileged": self.privileged,
         }
         return pipelines[self.pipeline]
 
@@ -220,7 +282,9 @@ class RunConfig:
             env = self.observe(self.make_env(self.num_envs, num_threads=1), drawn)
         look = self.pixels
         images = ImageOptions(look.encoder, look.shift, look.stack, look.precision == "bfloat16", look.supervised)
-        agent = make_agent(self.agent, env, self.seed, self.device, images)
+        encoded = self.pipeline == "privileged" or self.agent.name == "rma"
+        latent = LatentOptions(len(self.shown), self.privileged.latent if encoded else 0)
+        agent = make_agent(self.agent, env, self.seed, self.device, images, latent)
         if self.randomization.method == "epopt":
             epopt.learn_from_worst(agent, self.randomization.epopt, self.horizon)
         return agent
