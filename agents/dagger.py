@@ -122,7 +122,7 @@ class DAgger(OffPolicyAlgorithm):
         self.logger.record(f"train/{self.LOSS}", float(np.mean(losses)))
 
     def loss(self, observations: Any, actions: torch.Tensor) -> torch.Tensor:
-        """Mean squared error of the student's actions, in half ranges of the actuators; ``actions`` are the teacher's."""
+        """Mean squared error of the student's actions against the teacher's, in half ranges of the actuators."""
         assert isinstance(self.policy, ActorCriticPolicy)
         space: Any = self.action_space
         low, high = (torch.as_tensor(bound, device=self.device) for bound in (space.low, space.high))

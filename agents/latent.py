@@ -5,6 +5,7 @@ network has convolutions over 50 steps; here it is a perceptron, as the encoder 
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -90,6 +91,6 @@ def length_of(space: spaces.Space[Any]) -> int:
 def _perceptron(entries: int, latent: int) -> nn.Sequential:
     widths = (entries, *HIDDEN)
     layers: list[nn.Module] = []
-    for before, after in zip(widths, widths[1:], strict=False):
+    for before, after in pairwise(widths):
         layers += [nn.Linear(before, after), nn.Tanh()]
     return nn.Sequential(*layers, nn.Linear(widths[-1], latent))

@@ -40,7 +40,7 @@ def image_policy(
     if isinstance(space, spaces.Dict):
         seen_by_actor(space)
         if agent == "rma":
-            return spec.policy, latent.networks(Adaptation)
+            return ActorCriticPolicy, latent.networks(Adaptation)
         if agent not in ASYMMETRIC:
             raise ValueError(f"{agent} has no critic that sees another observation; accepted: {', '.join(ASYMMETRIC)}")
         if images.supervised and agent != "ppo":

@@ -138,8 +138,8 @@ class RunConfig:
             )
         if name == "rma" and not (critic == "parameters" and self.history.length and self.privileged.latent):
             raise ValueError(
-                "agent rma infers from history what its teacher's encoder makes of the parameters; accepted: --pipeline "
-                "history --history.critic parameters, with history.length and privileged.latent of 1 or more"
+                "agent rma infers from history what its teacher's encoder makes of the parameters; accepted: "
+                "--pipeline history --history.critic parameters, history.length and privileged.latent of 1 or more"
             )
 
     def _check_shown(self) -> None:
@@ -148,8 +148,8 @@ class RunConfig:
             return
         if not self._drawn:
             raise ValueError(
-                f"pipeline {self.pipeline} shows {'its critic ' if self.pipeline == 'history' else ''}the drawn physical "
-                "parameters, but nothing is drawn; accepted: --randomization.method with another than none"
+                f"pipeline {self.pipeline} is to show the drawn physical parameters, but nothing is drawn; "
+                "accepted: a randomization.method other than none"
             )
         given = self.history.parameters if self.pipeline == "history" else self.privileged.parameters
         for name in given:

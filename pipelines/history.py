@@ -44,7 +44,9 @@ class HistoryPipeline:
         check_choices(self, critic=CRITICS)
         low = 1 if self.critic == "same" else 0
         if not low <= self.length <= MAX_LENGTH:
-            raise ValueError(f"length is {self.length}; it must be from {low} to {MAX_LENGTH} with critic {self.critic}")
+            raise ValueError(
+                f"length is {self.length}; it must be from {low} to {MAX_LENGTH} with critic {self.critic}"
+            )
         if self.parameters and self.critic == "same":
             raise ValueError("parameters are given, but the critic sees the same as the actor; accepted: none")
 
