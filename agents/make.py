@@ -64,7 +64,7 @@ class Normalizer(VecNormalize):
             ValueError: the observation is images or a dict.
         """
         if isinstance(self.moments, dict):
-            raise ValueError("the observation is not a vector alone; accepted: an agent of the state pipeline")
+            raise ValueError("the observation is not a vector alone; accepted: an agent of the pipelines state or privileged")
         return self.moments
 
     def normalize_obs(self, obs: Observation) -> Observation:

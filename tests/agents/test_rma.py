@@ -14,7 +14,7 @@ from agents.latent import Adaptation
 
 MEAN, DEVIATION = np.array([0.3, -0.2]), np.array([1.5, 0.6])
 """Of what the teacher saw: position and drift."""
-SMALL = {"buffer_size": 5000, "train_freq": 8, "gradient_steps": 32, "batch_size": 128, "learning_rate": 3e-3}
+SMALL = {"buffer_size": 5000, "train_freq": 8, "gradient_steps": 32, "batch_size": 128, "learning_rate": "linear(3e-3, 1e-4)"}
 
 
 class Drift(gymnasium.Env[Any, Any]):
@@ -85,7 +85,7 @@ def test_the_latent_of_a_linear_system_is_learned_and_nothing_else_moves() -> No
     agent, env = student_of(teacher)
     found, wanted = latents(agent, env)
     assert np.square(found - wanted).mean() > 0.5 * wanted.var(axis=0).mean()
-    agent.learn(3000)
+    agent.learn(4000)
     found, wanted = latents(agent, env)
     assert np.square(found - wanted).mean() < 0.03 * wanted.var(axis=0).mean()
     after, before = agent.policy.state_dict(), teacher.policy.state_dict()

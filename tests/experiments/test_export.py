@@ -9,14 +9,14 @@ import pytest
 from stable_baselines3.common.base_class import BaseAlgorithm
 
 from agents import AGENTS
-from experiments.config import RunConfig
+from experiments.config import TAUGHT, RunConfig
 from experiments.evaluate import load_trained
 from experiments.export import export
 from experiments.run import Run
 from experiments.train import train
 
 
-@pytest.mark.parametrize("agent", [name for name in AGENTS if name != "dagger"])  # which acts on no state
+@pytest.mark.parametrize("agent", [name for name in AGENTS if name not in TAUGHT])  # which act on no state
 def test_the_zip_acts_like_the_run_on_raw_observations(
     agent: str, ppo_run: Run, sac_run: Run, tiny: Callable[..., RunConfig], tmp_path: Path
 ) -> None:
