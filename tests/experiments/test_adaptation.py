@@ -10,7 +10,7 @@ import pytest
 import torch
 from stable_baselines3 import PPO
 
-from experiments.config import RunConfig
+from experiments.config import TAUGHT, RunConfig
 from experiments.evaluate import evaluate, load_trained
 from experiments.export import export
 from experiments.run import Run, create_run
@@ -37,20 +37,20 @@ KINDS: dict[str, tuple[str, dict[str, Any]]] = {
 @pytest.fixture(scope="module")
 def teacher(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Run:
     root = tmp_path_factory.mktemp("teacher")
-    return train(tiny(steps=256, pipeline="privileged", randomization=UNIFORM), root, num_threads=1)
+    return train(tiny(steps=128, pipeline="privileged", randomization=UNIFORM), root, num_threads=1)
 
 
-def config(tiny: Tiny, kind: str, teacher: Run, **changes: Any) -> RunConfig:
+def config(tiny: Tiny, kind: str, teacher: Run | None, /, **changes: Any) -> RunConfig:
     agent, settings = KINDS[kind]
-    taught = {"teacher": str(teacher.directory)} if agent in ("dagger", "rma") else {}
-    return tiny(agent, **{"steps": 256, "checkpoint_every": 64, "randomization": UNIFORM} | settings | taught | changes)
+    taught = {"teacher": str(teacher.directory)} if teacher and agent in TAUGHT else {}
+    return tiny(agent, **{"steps": 128, "checkpoint_every": 64, "randomization": UNIFORM} | settings | taught | changes)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_it_continues_bit_identically_and_is_judged(kind: str, tiny: Tiny, teacher: Run, tmp_path: Path) -> None:
     whole = train(config(tiny, kind, teacher), tmp_path / "whole", num_threads=1)
     run = train(config(tiny, kind, teacher), tmp_path / "cut", num_threads=1)
-    go_back(run, 192)
+    go_back(run, 64)
     run = train(config(tiny, kind, teacher), tmp_path / "cut", num_threads=1)
     assert same(final_state(run), final_state(whole))
     assert timeless(run) == timeless(whole)
@@ -73,7 +73,7 @@ def test_its_actor_never_sees_the_parameters(kind: str, tiny: Tiny, teacher: Run
 
 def test_a_run_writes_down_which_parameters_are_shown_in_which_order(tiny: Tiny, tmp_path: Path) -> None:
     drawn = ["foot_mass * uniform(0.5, 2)", "gravity + uniform(-1, 1)", "thigh_mass * uniform(0.5, 2)"]
-    given = config(tiny, "critic", None, randomization={"method": "uniform", "draws": drawn})  # type: ignore[arg-type]
+    given = config(tiny, "critic", None, randomization={"method": "uniform", "draws": drawn})
     run = create_run(given, tmp_path)
     assert run.config.history.parameters == run.config.shown == ("foot_mass", "gravity", "thigh_mass")
     assert run.config.resolved() == run.config
