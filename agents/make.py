@@ -64,7 +64,9 @@ class Normalizer(VecNormalize):
             ValueError: the observation is images or a dict.
         """
         if isinstance(self.moments, dict):
-            raise ValueError("the observation is not a vector alone; accepted: an agent of the pipelines state or privileged")
+            raise ValueError(
+                "the observation is not a vector alone; accepted: a pipeline that shows one, such as state"
+            )
         return self.moments
 
     def normalize_obs(self, obs: Observation) -> Observation:

@@ -17,7 +17,7 @@ from stable_baselines3.common.vec_env import VecEnv
 
 import envs
 from agents import AgentConfig, ImageOptions, LatentOptions, make_agent
-from experiments import epopt
+from experiments import epopt, privileged
 from pipelines import (
     PIPELINES,
     HistoryPipeline,
@@ -37,8 +37,6 @@ NAME, NAME_WORDS = r"\w[\w.-]*", "letters, digits, '_', and after the first also
 REFERENCE_RETURN = {"hopper": 3.5}
 """By figure: return per step of an episode that counts as mastered, for curricula that judge by it. The hopper earns
 3.55 (500 steps) and 3.6 (1000 steps) without randomisation, see results/."""
-TAUGHT = ("dagger", "rma")
-"""Agents that learn from a teacher."""
 _SEED_STRIDE = 1_000_000  # room for the environments of one training seed; see seed_streams
 
 
@@ -105,7 +103,7 @@ class RunConfig:
             raise ValueError(f"unknown pipeline {self.pipeline!r}; accepted: {', '.join(PIPELINES)}")
         if not re.fullmatch(r"cpu|cuda(:\d+)?", self.device):
             raise ValueError(f"unknown device {self.device!r}; accepted: cpu, cuda, cuda:N")
-        self._check_teacher()
+        privileged.check_teacher(self)
         if self.randomization.method == "epopt":
             epopt.check_agent(self.agent, self.horizon)
         self._check_identify()
@@ -116,66 +114,7 @@ class RunConfig:
                 "give the draws a short randomization.name, or shift fewer parameters of the domain"
             )
         self.make_env(num_envs=1, num_threads=1)  # an unknown domain or an unphysical draw ends here
-        self._check_shown()
-
-    def _check_teacher(self) -> None:
-        name = self.agent.name
-        taught = name in TAUGHT
-        if taught != bool(self.teacher):
-            raise ValueError(
-                f"agent {name} learns from a teacher; accepted: --teacher with a run on the "
-                + ("state" if name == "dagger" else "pipeline privileged")
-                if taught
-                else f"teacher {self.teacher!r} is for agents {' and '.join(TAUGHT)} alone, not for {name}"
-            )
-        critics = {"pixels": self.pixels.critic, "pose": self.pose.critic, "history": self.history.critic}
-        critic = critics.get(self.pipeline)
-        if name == "dagger" and critic not in ("state", "parameters"):
-            raise ValueError(
-                "agent dagger needs the true state for its teacher beside what it sees itself; accepted: --pipeline "
-                "pose --pose.critic state, --pipeline pixels --pixels.critic state, or --pipeline history "
-                "--history.critic parameters"
-            )
-        if name == "rma" and not (critic == "parameters" and self.history.length and self.privileged.latent):
-            raise ValueError(
-                "agent rma infers from history what its teacher's encoder makes of the parameters; accepted: "
-                "--pipeline history --history.critic parameters, history.length and privileged.latent of 1 or more"
-            )
-
-    def _check_shown(self) -> None:
-        """Raise ``ValueError`` where physical parameters are shown that are not drawn."""
-        if not self._shows_parameters:
-            return
-        if not self._drawn:
-            raise ValueError(
-                f"pipeline {self.pipeline} is to show the drawn physical parameters, but nothing is drawn; "
-                "accepted: a randomization.method other than none"
-            )
-        given = self.history.parameters if self.pipeline == "history" else self.privileged.parameters
-        for name in given:
-            if name not in self._drawn or given.count(name) > 1:
-                raise ValueError(
-                    f"{self.pipeline}.parameters has {name!r}; accepted: each once, of {', '.join(self._drawn)}"
-                )
-
-    @property
-    def _shows_parameters(self) -> bool:
-        return self.pipeline == "privileged" or (self.pipeline == "history" and self.history.critic == "parameters")
-
-    @property
-    def _drawn(self) -> tuple[str, ...]:
-        """Physical parameters that are drawn in training."""
-        if self.identify.method != "none":
-            return tuple(name for name, _ in self.search.drawn)
-        randomizer = make_randomizer(self._judging, self.task.randomized, seed=0)
-        return tuple(name for name, _ in randomizer.bounds()) if randomizer else ()
-
-    @property
-    def shown(self) -> tuple[str, ...]:
-        """Physical parameters that the agent, or its critic, sees, in their order."""
-        if not self._shows_parameters:
-            return ()
-        return (self.history.parameters if self.pipeline == "history" else self.privileged.parameters) or self._drawn
+        privileged.check_shown(self)
 
     def _check_identify(self) -> None:
         method = self.identify.method
@@ -206,6 +145,11 @@ class RunConfig:
         """What decides what is drawn, in paths and tables."""
         return self.identify.label or self.randomization.label
 
+    @property
+    def shown(self) -> tuple[str, ...]:
+        """Physical parameters that the agent, or its critic, sees, in their order."""
+        return privileged.shown_parameters(self)
+
     def resolved(self) -> "RunConfig":
         """The same with every default written out."""
         images = self.pipeline == "pixels" and not self.pixels.supervised
@@ -217,7 +161,7 @@ class RunConfig:
         return replace(
             self,
             **shown,
-            randomization=self._judging,
+            randomization=self.judging,
             agent=agent,
             steps=self.steps or spec.steps,
             num_envs=num_envs,
@@ -229,7 +173,7 @@ class RunConfig:
         return envs.task_of(self.figure)
 
     @property
-    def _judging(self) -> RandomizationConfig:
+    def judging(self) -> RandomizationConfig:
         """The randomisation, with the figure's reference return where it needs one."""
         rate = REFERENCE_RETURN.get(self.figure)
         return self.randomization.resolved(rate and rate * self.horizon)
@@ -305,7 +249,7 @@ class RunConfig:
         training, evaluation = seed_streams(self.seed)
         randomizer = cells
         if domain is None:
-            drawn = RandomizationConfig("uniform", draws=tuple(draws)) if draws else self._judging
+            drawn = RandomizationConfig("uniform", draws=tuple(draws)) if draws else self.judging
             randomizer = make_randomizer(drawn, self.task.randomized, training)
         return envs.make_vec(
             self.figure,

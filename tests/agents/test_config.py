@@ -33,7 +33,21 @@ def test_every_agent_is_reached_by_its_name(name: str, algorithm: str) -> None:
 
 
 def test_there_are_no_other_agents() -> None:
-    names = ["ppo", "recurrent_ppo", "a2c", "trpo", "reinforce", "dagger", "rma", "sac", "tqc", "td3", "crossq", "ars", "cem"]
+    names = [
+        "ppo",
+        "recurrent_ppo",
+        "a2c",
+        "trpo",
+        "reinforce",
+        "dagger",
+        "rma",
+        "sac",
+        "tqc",
+        "td3",
+        "crossq",
+        "ars",
+        "cem",
+    ]
     assert list(AGENTS) == names
     with pytest.raises(ValueError, match=rf"^unknown agent 'pppo'; accepted: {', '.join(names)}$"):
         AgentConfig("pppo")

@@ -14,7 +14,13 @@ from agents.latent import Adaptation
 
 MEAN, DEVIATION = np.array([0.3, -0.2]), np.array([1.5, 0.6])
 """Of what the teacher saw: position and drift."""
-SMALL = {"buffer_size": 5000, "train_freq": 8, "gradient_steps": 32, "batch_size": 128, "learning_rate": "linear(3e-3, 1e-4)"}
+SMALL = {
+    "buffer_size": 5000,
+    "train_freq": 8,
+    "gradient_steps": 32,
+    "batch_size": 128,
+    "learning_rate": "linear(3e-3, 1e-4)",
+}
 
 
 class Drift(gymnasium.Env[Any, Any]):

@@ -126,15 +126,25 @@ def test_a_teacher_that_does_not_serve_is_refused(tiny: Tiny, teacher: Run, ppo_
             train(config(tiny, kind, teacher, **changes), tmp_path / str(i), num_threads=1)
     layers = {"name": "rma", "hyperparameters": {"policy_kwargs": {"net_arch": [8]}}}
     run = create_run(config(tiny, "rma", teacher, agent=layers), tmp_path)
-    with pytest.raises(ValueError, match=r"policy_kwargs.net_arch is None; accepted as a teacher of this student: \[8\]"):
+    with pytest.raises(
+        ValueError, match=r"policy_kwargs.net_arch is None; accepted as a teacher of this student: \[8\]"
+    ):
         load_teacher(run)
 
 
 @pytest.mark.parametrize(
     ("agent", "changes", "message"),
     [
-        ("ppo", {"pipeline": "privileged"}, "pipeline privileged is to show the drawn physical parameters, but nothing"),
-        ("ppo", CRITIC, "pipeline history is to show the drawn physical parameters, but nothing is drawn; accepted: a "),
+        (
+            "ppo",
+            {"pipeline": "privileged"},
+            "pipeline privileged is to show the drawn physical parameters, but nothing",
+        ),
+        (
+            "ppo",
+            CRITIC,
+            "pipeline history is to show the drawn physical parameters, but nothing is drawn; accepted: a ",
+        ),
         (
             "ppo",
             {"pipeline": "privileged", "privileged": {"parameters": ["gravity"]}, "randomization": UNIFORM},
