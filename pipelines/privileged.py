@@ -101,7 +101,8 @@ class PrivilegedEnv(VecEnvWrapper):
 
     def reset(self) -> VecEnvObs:
         """Start a new episode everywhere."""
-        return np.concatenate([self.venv.reset(), self.physics()], axis=1)  # type: ignore[list-item]
+        state: Any = self.venv.reset()
+        return np.concatenate([state, self.physics()], axis=1)
 
     def step_wait(self) -> VecEnvStepReturn:
         """One step; the last observation of an episode has that episode's parameters."""

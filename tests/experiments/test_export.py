@@ -9,9 +9,10 @@ import pytest
 from stable_baselines3.common.base_class import BaseAlgorithm
 
 from agents import AGENTS
-from experiments.config import TAUGHT, RunConfig
+from experiments.config import RunConfig
 from experiments.evaluate import load_trained
 from experiments.export import export
+from experiments.privileged import TAUGHT
 from experiments.run import Run
 from experiments.train import train
 

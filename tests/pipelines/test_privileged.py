@@ -27,7 +27,7 @@ def written(env: envs.BatchedEnv) -> npt.NDArray[np.float64]:
     models = [env.batch.get_model(i) for i in range(env.num_envs)]
     rows = [(m.body_mass[thigh], m.geom_friction[foot, 0], -m.opt.gravity[2]) for m in models]
     reference = nominal.body_mass[thigh], nominal.geom_friction[foot, 0], -nominal.opt.gravity[2]
-    return np.array(rows) / np.array(reference) - 1
+    return np.asarray(np.array(rows) / np.array(reference) - 1)
 
 
 def test_behind_the_state_stand_the_drawn_values_relative_to_nominal_ones() -> None:
