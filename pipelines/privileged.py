@@ -102,7 +102,7 @@ class PrivilegedEnv(VecEnvWrapper):
     def reset(self) -> VecEnvObs:
         """Start a new episode everywhere."""
         state: Any = self.venv.reset()
-        return np.concatenate([state, self.physics()], axis=1)
+        return np.asarray(np.concatenate([state, self.physics()], axis=1))
 
     def step_wait(self) -> VecEnvStepReturn:
         """One step; the last observation of an episode has that episode's parameters."""
