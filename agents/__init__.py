@@ -7,8 +7,10 @@ from agents.encoders import ENCODERS, ImageOptions
 from agents.exploration import Exploration
 from agents.export import fold_normalizer
 from agents.frame_buffer import FrameReplayBuffer
+from agents.latent import LatentOptions
 from agents.make import Normalizer, make_agent, normalize
 from agents.policies import image_policy
+from agents.rma import RMA, build_on
 from agents.specs import AGENTS, AgentSpec
 from agents.state import (
     State,
@@ -24,6 +26,7 @@ from agents.worst_episodes import WorstEpisodes, rollout_steps
 __all__ = [
     "AGENTS",
     "ENCODERS",
+    "RMA",
     "STATE",
     "AgentConfig",
     "AgentSpec",
@@ -31,11 +34,13 @@ __all__ = [
     "Exploration",
     "FrameReplayBuffer",
     "ImageOptions",
+    "LatentOptions",
     "Normalizer",
     "State",
     "Teacher",
     "WorstEpisodes",
     "agent_state",
+    "build_on",
     "fold_normalizer",
     "image_policy",
     "inherit",

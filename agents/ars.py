@@ -14,6 +14,8 @@ import torch
 from sb3_contrib.ars.policies import ARSPolicy
 from stable_baselines3.common.callbacks import BaseCallback
 
+from agents.population import Population
+
 Array = npt.NDArray[Any]
 
 
@@ -59,13 +61,13 @@ class ARS(sb3_contrib.ARS):
     def _play(self, weights: torch.Tensor, callback: BaseCallback) -> tuple[Array, Array]:
         """Returns and lengths, ``(n,)`` each, of an episode of each of ``n`` candidates."""
         assert self.env is not None
-        count = len(weights)
+        count, population = len(weights), Population(self.policy, weights)
         actions = np.zeros((self.env.num_envs, *(self.action_space.shape or ())), np.float32)
         running = np.arange(self.env.num_envs) < count
         returns, lengths = np.zeros(len(running)), np.zeros(len(running), np.int64)
         observations: Any = self.env.reset()
         while running.any():
-            actions[:count] = self.act(weights, observations[:count])
+            actions[:count] = population.act(observations[:count, None])[:, 0]
             observations, rewards, dones, _ = self.env.step(actions)
             returns[running] += rewards[running]
             lengths += running
@@ -74,22 +76,3 @@ class ARS(sb3_contrib.ARS):
             callback.on_step()
             running &= ~dones
         return returns[:count], lengths[:count]
-
-    def act(self, weights: torch.Tensor, observations: Array) -> Array:
-        """Actions ``(n, actuators)`` of ``n`` candidates, each in its own row of ``observations``."""
-        x, at = torch.as_tensor(observations, dtype=torch.float32, device=self.device).unsqueeze(1), 0
-        for layer in self.policy.action_net:
-            if not isinstance(layer, torch.nn.Linear):
-                x = layer(x)
-                continue
-            for parameter in layer.parameters():  # the matrix, then the bias if there is one
-                own = weights[:, at : at + parameter.numel()].view(-1, *parameter.shape)
-                x = x @ own.transpose(1, 2) if own.ndim == 3 else x + own.unsqueeze(1)
-                at += parameter.numel()
-        actions: Array = x.squeeze(1).cpu().numpy()
-        space: Any = self.action_space
-        return (
-            self.policy.unscale_action(actions)
-            if self.policy.squash_output
-            else np.clip(actions, space.low, space.high)
-        )

@@ -63,7 +63,7 @@ class AgentConfig:
     __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012  # read by pydantic, never written
 
     name: str = "ppo"
-    """One of: ppo, recurrent_ppo, a2c, trpo, reinforce, dagger, sac, tqc, td3, crossq, ars, cem."""
+    """One of: ppo, recurrent_ppo, a2c, trpo, reinforce, dagger, rma, sac, tqc, td3, crossq, ars, cem."""
     hyperparameters: dict[str, Any] = field(default_factory=dict)
     """Arguments of the Stable-Baselines3 class, e.g. learning_rate=linear(1e-3,1e-4) n_epochs=5; for on-policy agents
     also std, the deviation of actions instead of a learnt one, e.g. std=linear(1.0,0.2), and std_floor=0.1."""

@@ -33,6 +33,8 @@ class DAgger(OffPolicyAlgorithm):
     """
 
     policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {"MlpPolicy": ActorCriticPolicy}
+    LOSS: ClassVar[str] = "imitation_loss"
+    """What the logs call it."""
     teacher: Teacher | None = None
     """Who says what to do; to be set before learning."""
 
@@ -102,19 +104,14 @@ class DAgger(OffPolicyAlgorithm):
         return self.policy.unscale_action(taken), label
 
     def train(self, gradient_steps: int, batch_size: int) -> None:
-        """Fit the student to the teacher's actions."""
-        assert isinstance(self.policy, ActorCriticPolicy)
+        """Fit the student to its teacher."""
         assert self.replay_buffer is not None
         self.policy.set_training_mode(True)
         self._update_learning_rate(self.policy.optimizer)
-        space: Any = self.action_space
-        low, high = (torch.as_tensor(bound, device=self.device) for bound in (space.low, space.high))
         losses = []
         for _ in range(gradient_steps):
             batch = self.replay_buffer.sample(batch_size, env=self._vec_normalize_env)
-            found: Any = self.policy.get_distribution(batch.observations)
-            mean = found.distribution.mean
-            loss = torch.nn.functional.mse_loss(2 * (mean - low) / (high - low) - 1, batch.actions)
+            loss = self.loss(batch.observations, batch.actions)
             self.policy.optimizer.zero_grad()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(self.policy.parameters(), 1.0)
@@ -122,7 +119,16 @@ class DAgger(OffPolicyAlgorithm):
             losses.append(loss.item())
         self._n_updates += gradient_steps
         self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
-        self.logger.record("train/imitation_loss", float(np.mean(losses)))
+        self.logger.record(f"train/{self.LOSS}", float(np.mean(losses)))
+
+    def loss(self, observations: Any, actions: torch.Tensor) -> torch.Tensor:
+        """Mean squared error of the student's actions against the teacher's, in half ranges of the actuators."""
+        assert isinstance(self.policy, ActorCriticPolicy)
+        space: Any = self.action_space
+        low, high = (torch.as_tensor(bound, device=self.device) for bound in (space.low, space.high))
+        found: Any = self.policy.get_distribution(observations)
+        mean = found.distribution.mean
+        return torch.nn.functional.mse_loss(2 * (mean - low) / (high - low) - 1, actions)
 
     def _excluded_save_params(self) -> list[str]:
         return [*super()._excluded_save_params(), "teacher"]

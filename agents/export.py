@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
 
+from agents.latent import ParameterEncoder
 from agents.make import Normalizer
 
 
@@ -23,12 +24,23 @@ def fold_normalizer(agent: BaseAlgorithm, normalizer: Normalizer) -> None:
     moments = normalizer.observation_moments
     mean = torch.as_tensor(moments.mean, dtype=torch.float64)
     scale = torch.as_tensor(np.sqrt(moments.var + normalizer.epsilon))
+    layers = list(_first_layers(agent.policy))
+    encoder = getattr(agent.policy, "features_extractor", None)
     with torch.no_grad():
-        for weight, bias in list(_first_layers(agent.policy)):
-            # Critics take the action behind the observation; those columns stay.
-            columns = weight[:, : len(mean)].double() / scale
-            bias.copy_(bias.double() - columns @ mean)
-            weight[:, : len(mean)] = columns.float()
+        if isinstance(encoder, ParameterEncoder):
+            first = encoder.encoder[0]
+            assert isinstance(first, torch.nn.Linear)
+            _fold(first.weight, first.bias, mean[encoder.entries :], scale[encoder.entries :])
+            mean, scale = mean[: encoder.entries], scale[: encoder.entries]
+        for weight, bias in layers:
+            _fold(weight, bias, mean, scale)
+
+
+def _fold(weight: torch.Tensor, bias: torch.Tensor, mean: torch.Tensor, scale: torch.Tensor) -> None:
+    # Critics take the action behind the observation, policies behind an encoder the latent; those columns stay.
+    columns = weight[:, : len(mean)].double() / scale
+    bias.copy_(bias.double() - columns @ mean)
+    weight[:, : len(mean)] = columns.float()
 
 
 def _first_layers(policy: torch.nn.Module) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:

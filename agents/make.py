@@ -17,6 +17,7 @@ from agents.config import AgentConfig, construct
 from agents.encoders import VECTORS, ImageOptions
 from agents.exploration import OPTIONS, Exploration
 from agents.frame_buffer import FrameReplayBuffer
+from agents.latent import NO_LATENT, LatentOptions
 from agents.policies import image_policy, shows_images
 from agents.specs import AGENTS
 
@@ -63,7 +64,9 @@ class Normalizer(VecNormalize):
             ValueError: the observation is images or a dict.
         """
         if isinstance(self.moments, dict):
-            raise ValueError("the observation is not a vector alone; accepted: an agent of the state pipeline")
+            raise ValueError(
+                "the observation is not a vector alone; accepted: a pipeline that shows one, such as state"
+            )
         return self.moments
 
     def normalize_obs(self, obs: Observation) -> Observation:
@@ -104,6 +107,14 @@ class Normalizer(VecNormalize):
         _load(self.ret_rms, state["reward"])
         if returns:
             self.returns = np.asarray(state["returns"], np.float64)
+
+    def hold(self, moments: dict[str, Any]) -> None:
+        """Normalise a dict by these statistics of its entries from now on, whatever comes."""
+        own = self.moments
+        assert isinstance(own, dict)
+        for name, each in own.items():
+            _load(each, moments[name])
+        self.training = False
 
     def adopt(self, moments: dict[str, Any]) -> None:
         """Begin with the statistics that another normaliser had of the same vector, as its state says."""
@@ -156,7 +167,12 @@ def normalize(config: AgentConfig, env: VecEnv, training: bool) -> VecEnv:
 
 
 def make_agent(
-    config: AgentConfig, env: VecEnv, seed: int, device: str = "cpu", images: ImageOptions = VECTORS
+    config: AgentConfig,
+    env: VecEnv,
+    seed: int,
+    device: str = "cpu",
+    images: ImageOptions = VECTORS,
+    latent: LatentOptions = NO_LATENT,
 ) -> BaseAlgorithm:
     """The algorithm of a resolved ``config``, freshly initialised from ``seed``.
 
@@ -170,7 +186,7 @@ def make_agent(
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise ValueError(f"device {device!r}: PyTorch finds no CUDA here; accepted: cpu")
     spec = AGENTS[config.name]
-    policy, networks = image_policy(env.observation_space, config.name, images)
+    policy, networks = image_policy(env.observation_space, config.name, images, latent)
     set_random_seed(seed, using_cuda=device.startswith("cuda"))
     arguments = construct(config.hyperparameters)
     arguments["policy_kwargs"] = _merged(networks, arguments.get("policy_kwargs", {}))

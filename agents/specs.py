@@ -175,6 +175,23 @@ AGENTS: dict[str, AgentSpec] = {
         on_images={"hyperparameters": {"gradient_steps": 64, "buffer_size": 100_000}},
         normalize_observation=True,
     ),
+    "rma": AgentSpec(
+        "agents.rma",
+        "RMA",
+        "MlpPolicy",
+        num_envs=32,
+        steps=200_000,
+        hyperparameters={
+            # As dagger, but what is kept is recent: the paper fits each round to what the student has just done.
+            "train_freq": 32,
+            "gradient_steps": 128,
+            "batch_size": 256,
+            "buffer_size": 50_000,
+            "learning_rate": "linear(1e-3, 1e-5)",
+        },
+        on_images=None,
+        normalize_observation=True,
+    ),
     "sac": AgentSpec(
         "stable_baselines3",
         "SAC",

@@ -16,9 +16,17 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
 
 import envs
-from agents import AgentConfig, ImageOptions, make_agent
-from experiments import epopt
-from pipelines import PIPELINES, Pipeline, PixelsPipeline, PosePipeline, StatePipeline
+from agents import AgentConfig, ImageOptions, LatentOptions, make_agent
+from experiments import epopt, privileged
+from pipelines import (
+    PIPELINES,
+    HistoryPipeline,
+    Pipeline,
+    PixelsPipeline,
+    PosePipeline,
+    PrivilegedPipeline,
+    StatePipeline,
+)
 from randomization import RandomizationConfig, make_randomizer
 from randomization.identification import IdentifyConfig, Search, parse_search
 
@@ -49,14 +57,17 @@ class RunConfig:
     """Environment steps after which an episode ends: of 8 ms for hopper and walker2d, 10 ms for anymal_c, 40 ms for
     inverted_pendulum, 50 ms for half_cheetah and ant."""
     pipeline: str = "state"
-    """What the agent observes. One of: state, pixels, pose."""
+    """What the agent observes. One of: state, pixels, pose, history, privileged."""
     pixels: PixelsPipeline = field(default_factory=PixelsPipeline)
     pose: PosePipeline = field(default_factory=PosePipeline)
+    history: HistoryPipeline = field(default_factory=HistoryPipeline)
+    privileged: PrivilegedPipeline = field(default_factory=PrivilegedPipeline)
     randomization: RandomizationConfig = field(default_factory=RandomizationConfig)
     identify: IdentifyConfig = field(default_factory=IdentifyConfig)
     agent: AgentConfig = field(default_factory=AgentConfig)
     teacher: str = ""
-    """Who teaches agent dagger: a run on the state, a folder of runs of which the same seed, or a cell of the study."""
+    """Who teaches agent dagger or rma: a run on the state (on the pipeline privileged if the student's is history), a
+    folder of runs of which the same seed, or a cell of the study."""
     start: str = ""
     """Where the agent begins instead of from nothing: a run, one of its checkpoints, or a folder of runs, of which the
     same seed. Steps count on."""
@@ -92,7 +103,7 @@ class RunConfig:
             raise ValueError(f"unknown pipeline {self.pipeline!r}; accepted: {', '.join(PIPELINES)}")
         if not re.fullmatch(r"cpu|cuda(:\d+)?", self.device):
             raise ValueError(f"unknown device {self.device!r}; accepted: cpu, cuda, cuda:N")
-        self._check_teacher()
+        privileged.check_teacher(self)
         if self.randomization.method == "epopt":
             epopt.check_agent(self.agent, self.horizon)
         self._check_identify()
@@ -103,21 +114,7 @@ class RunConfig:
                 "give the draws a short randomization.name, or shift fewer parameters of the domain"
             )
         self.make_env(num_envs=1, num_threads=1)  # an unknown domain or an unphysical draw ends here
-
-    def _check_teacher(self) -> None:
-        taught = self.agent.name == "dagger"
-        if taught != bool(self.teacher):
-            raise ValueError(
-                "agent dagger learns from a teacher; accepted: --teacher with a run on the state"
-                if taught
-                else f"teacher {self.teacher!r} is for agent dagger alone, not for {self.agent.name}"
-            )
-        critic = {"pixels": self.pixels.critic, "pose": self.pose.critic}.get(self.pipeline)
-        if taught and critic != "state":
-            raise ValueError(
-                "agent dagger needs the true state for its teacher beside what it sees itself; "
-                "accepted: --pipeline pose --pose.critic state, or --pipeline pixels --pixels.critic state"
-            )
+        privileged.check_shown(self)
 
     def _check_identify(self) -> None:
         method = self.identify.method
@@ -148,6 +145,11 @@ class RunConfig:
         """What decides what is drawn, in paths and tables."""
         return self.identify.label or self.randomization.label
 
+    @property
+    def shown(self) -> tuple[str, ...]:
+        """Physical parameters that the agent, or its critic, sees, in their order."""
+        return privileged.shown_parameters(self)
+
     def resolved(self) -> "RunConfig":
         """The same with every default written out."""
         images = self.pipeline == "pixels" and not self.pixels.supervised
@@ -155,9 +157,11 @@ class RunConfig:
         agent, num_envs = self.agent.resolved(images), self.num_envs or spec.num_envs
         if self.randomization.method == "epopt":
             agent = epopt.whole_episodes(self.agent, agent, self.horizon, num_envs)
+        shown = {self.pipeline: replace(getattr(self, self.pipeline), parameters=self.shown)} if self.shown else {}
         return replace(
             self,
-            randomization=self._judging,
+            **shown,
+            randomization=self.judging,
             agent=agent,
             steps=self.steps or spec.steps,
             num_envs=num_envs,
@@ -169,7 +173,7 @@ class RunConfig:
         return envs.task_of(self.figure)
 
     @property
-    def _judging(self) -> RandomizationConfig:
+    def judging(self) -> RandomizationConfig:
         """The randomisation, with the figure's reference return where it needs one."""
         rate = REFERENCE_RETURN.get(self.figure)
         return self.randomization.resolved(rate and rate * self.horizon)
@@ -193,6 +197,8 @@ class RunConfig:
             "state": StatePipeline(self.pose),
             "pixels": self.pixels,
             "pose": self.pose,
+            "history": self.history,
+            "privileged": self.privileged,
         }
         return pipelines[self.pipeline]
 
@@ -220,7 +226,9 @@ class RunConfig:
             env = self.observe(self.make_env(self.num_envs, num_threads=1), drawn)
         look = self.pixels
         images = ImageOptions(look.encoder, look.shift, look.stack, look.precision == "bfloat16", look.supervised)
-        agent = make_agent(self.agent, env, self.seed, self.device, images)
+        encoded = self.pipeline == "privileged" or self.agent.name == "rma"
+        latent = LatentOptions(len(self.shown), self.privileged.latent if encoded else 0)
+        agent = make_agent(self.agent, env, self.seed, self.device, images, latent)
         if self.randomization.method == "epopt":
             epopt.learn_from_worst(agent, self.randomization.epopt, self.horizon)
         return agent
@@ -241,7 +249,7 @@ class RunConfig:
         training, evaluation = seed_streams(self.seed)
         randomizer = cells
         if domain is None:
-            drawn = RandomizationConfig("uniform", draws=tuple(draws)) if draws else self._judging
+            drawn = RandomizationConfig("uniform", draws=tuple(draws)) if draws else self.judging
             randomizer = make_randomizer(drawn, self.task.randomized, training)
         return envs.make_vec(
             self.figure,

@@ -151,18 +151,15 @@ def runs_table(runs: pd.DataFrame, episodes: pd.DataFrame) -> Table:
 
 
 def budget_words(runs: pd.DataFrame) -> str:
-    """How much data of the target each method took, a run at most; and what was not done with it."""
+    """How much data of the target each method took, a run at most."""
     used = runs[runs["target_steps"] > 0].groupby("randomization", sort=False)
     parts = [
         f"{name} {count(int(rows['target_episodes'].max()), 'episode')} ({number(rows['target_steps'].max())} steps)"
         for name, rows in used[["target_episodes", "target_steps"]]
     ]
     if not parts:
-        return "Target budget: 0 episodes. No seed, checkpoint or setting was selected on the target."
-    return (
-        f"Target budget of a run, at most: {', '.join(parts)}; every other method 0 episodes. Beyond what "
-        "these methods fit to it, no seed, checkpoint or setting was selected on the target."
-    )
+        return "Target budget, oracles aside: 0 episodes."
+    return f"Target budget of a run, at most: {', '.join(parts)}; every other method 0 episodes, oracles aside."
 
 
 def training_words(runs: pd.DataFrame) -> str:

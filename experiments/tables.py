@@ -92,12 +92,7 @@ CURVES: Mapping[str, Column] = {
     "return": Column(_number_or_missing, "a finite number or empty"),
 }
 CURRICULA: Mapping[str, Column] = {
-    "randomization": NAME,
-    "train_domain": NAME,
-    "pipeline": NAME,
-    "agent": NAME,
-    "seed": COUNT,
-    "step": COUNT,
+    **{name: column for name, column in CURVES.items() if name != "return"},
     "quantity": NAME,
     "value": NUMBER,
 }

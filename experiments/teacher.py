@@ -1,4 +1,7 @@
-"""The state policy that teaches a student who sees less, and the runs that others wait for."""
+"""The policy that teaches a student who sees less, and the runs that others wait for.
+
+It sees the state, and the physical parameters too (pipeline privileged) if its student sees history.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,6 +9,7 @@ from typing import Any
 
 from agents import Normalizer, Teacher, fold_normalizer
 from experiments.checkpoints import load_section
+from experiments.config import RunConfig
 from experiments.evaluate import load_trained
 from experiments.run import Run, open_run
 
@@ -16,7 +20,7 @@ class Taught:
 
     act: Teacher
     policy: dict[str, Any]
-    """The teacher's networks, which the student starts from as far as they fit."""
+    """The teacher's networks, which the student starts from as far as they fit, or which rma builds on."""
     normalizer: dict[str, Any] | None
     """The running statistics of what the teacher saw."""
 
@@ -38,7 +42,8 @@ def load_teacher(run: Run) -> Taught:
     """The teacher of a run.
 
     Raises:
-        ValueError: it is not there, not trained to its end, or a policy of another figure or of no state.
+        ValueError: it is not there, not trained to its end, or a policy of another figure, of no state, or of other
+            physical parameters than the student's.
     """
     directory = teacher_directory(run)
     assert directory is not None  # the configuration of an agent that is taught names one
@@ -47,11 +52,19 @@ def load_teacher(run: Run) -> Taught:
         raise ValueError(f"{directory}: the teacher has not finished training; accepted: a run that has")
     theirs, ours = teacher.config.task, run.config.task
     alike = (theirs.name, theirs.observation_size) == (ours.name, ours.observation_size)  # rewards may differ
-    if teacher.config.pipeline != "state" or not alike:
+    sees = "privileged" if run.config.pipeline == "history" else "state"
+    if teacher.config.pipeline != sees or not alike:
         raise ValueError(
             f"{directory}: a policy of {teacher.config.figure} on {teacher.config.pipeline}; "
-            f"accepted as a teacher: one of {run.config.figure} on state"
+            f"accepted as a teacher: one of {run.config.figure} on {sees}"
         )
+    if teacher.config.shown != run.config.shown:
+        raise ValueError(
+            f"{directory}: a policy that is shown {', '.join(teacher.config.shown)}; "
+            f"accepted as a teacher: one that is shown {', '.join(run.config.shown)}"
+        )
+    if run.config.agent.name == "rma":
+        _check_base(directory, teacher.config, run.config)
     saved = load_section(teacher.latest_checkpoint(), "policy")
     loaded = load_trained(teacher, teacher.config.domain, num_envs=1, num_threads=1)
     if isinstance(loaded.env, Normalizer):
@@ -61,4 +74,24 @@ def load_teacher(run: Run) -> Taught:
     def act(states: Any) -> Any:
         return loaded.agent.predict(states, deterministic=True)[0]
 
-    return Taught(act, saved["policy"], saved["normalizer"])
+    # What sees history is no longer what saw parameters: there only rma has layers in common with its teacher.
+    fits = sees == "state" or run.config.agent.name == "rma"
+    return Taught(act, saved["policy"] if fits else {}, saved["normalizer"])
+
+
+def _check_base(directory: Path, teacher: RunConfig, student: RunConfig) -> None:
+    """Raise ``ValueError`` unless rma's student can be built on its teacher's policy."""
+    for key, theirs, ours in (
+        ("agent", teacher.agent.name, "ppo"),
+        ("privileged.latent", teacher.privileged.latent, student.privileged.latent),
+        *(
+            (f"policy_kwargs.{name}", _network(teacher, name), _network(student, name))
+            for name in ("net_arch", "activation_fn")
+        ),
+    ):
+        if theirs != ours:
+            raise ValueError(f"{directory}: {key} is {theirs!r}; accepted as a teacher of this student: {ours!r}")
+
+
+def _network(config: RunConfig, option: str) -> Any:
+    return config.agent.hyperparameters.get("policy_kwargs", {}).get(option)

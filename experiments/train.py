@@ -18,9 +18,11 @@ from stable_baselines3.common.vec_env import VecEnv
 
 import envs
 from agents import (
+    RMA,
     DAgger,
     Normalizer,
     agent_state,
+    build_on,
     inherit,
     load_agent_state,
     load_random_state,
@@ -39,7 +41,7 @@ from experiments.run import RUNS, Run, create_run, record_provenance
 from experiments.start import begin
 from experiments.teacher import Taught, load_teacher
 from experiments.wandb_output import Wandb, WandbOutput
-from pipelines import PixelsEnv, PoseEnv
+from pipelines import HistoryEnv, PixelsEnv, PoseEnv
 from randomization import FixedRandomizer
 from randomization.identification import IN_ROUNDS, ONCE
 
@@ -153,7 +155,11 @@ def _draws(run: Run, num_threads: int) -> tuple[tuple[str, ...], tuple[int, int]
 def _learn_from(taught: Taught, student: DAgger, env: VecEnv) -> None:
     """The teacher's networks and statistics are the student's start, as far as they fit what the student sees."""
     student.teacher = taught.act
-    if inherit(student, taught.policy) and isinstance(env, Normalizer) and taught.normalizer is not None:
+    if isinstance(student, RMA):
+        assert isinstance(env, Normalizer)
+        assert taught.normalizer is not None  # rma and ppo normalise what they observe
+        build_on(student, env, taught.policy, taught.normalizer["observation"])
+    elif inherit(student, taught.policy) and isinstance(env, Normalizer) and taught.normalizer is not None:
         env.adopt(taught.normalizer["observation"])
 
 
@@ -174,7 +180,7 @@ def _restore(
     try:
         load_agent_state(agent, saved["agent"])
         simulation.load_state_dict(saved["simulation"])
-        if isinstance(view, PixelsEnv | PoseEnv):
+        if isinstance(view, PixelsEnv | PoseEnv | HistoryEnv):
             view.load_state_dict(saved["pipeline"])
         if isinstance(env, Normalizer):
             env.load_state_dict(saved["normalizer"])
@@ -219,7 +225,7 @@ class _Progress(BaseCallback):
         training = {
             "agent": agent,
             "simulation": self.simulation.state_dict(),
-            "pipeline": self.view.state_dict() if isinstance(self.view, PixelsEnv | PoseEnv) else None,
+            "pipeline": self.view.state_dict() if isinstance(self.view, PixelsEnv | PoseEnv | HistoryEnv) else None,
             "normalizer": normalizer,
             "elapsed": self.elapsed(),
         }

@@ -5,13 +5,26 @@ from typing import Protocol
 from stable_baselines3.common.vec_env import VecEnv
 
 from envs import BatchedEnv
+from pipelines.history import HistoryEnv, HistoryPipeline
 from pipelines.pixels import PixelsEnv, PixelsPipeline
 from pipelines.pose import PoseEnv, PosePipeline
+from pipelines.privileged import PrivilegedPipeline
 from pipelines.state import StatePipeline
 
-__all__ = ["PIPELINES", "Pipeline", "PixelsEnv", "PixelsPipeline", "PoseEnv", "PosePipeline", "StatePipeline"]
+__all__ = [
+    "PIPELINES",
+    "HistoryEnv",
+    "HistoryPipeline",
+    "Pipeline",
+    "PixelsEnv",
+    "PixelsPipeline",
+    "PoseEnv",
+    "PosePipeline",
+    "PrivilegedPipeline",
+    "StatePipeline",
+]
 
-PIPELINES = ("state", "pixels", "pose")
+PIPELINES = ("state", "pixels", "pose", "history", "privileged")
 
 
 class Pipeline(Protocol):

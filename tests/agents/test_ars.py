@@ -14,6 +14,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 
 import envs
 from agents import AgentConfig, make_agent
+from agents.population import Population
 
 LINEAR: dict[str, Any] = {"net_arch": [], "squash_output": False}
 
@@ -56,7 +57,7 @@ def test_every_candidate_acts_as_it_would_alone(policy_kwargs: dict[str, Any]) -
     rng = np.random.default_rng(0)
     weights = torch.as_tensor(rng.normal(size=(6, agent.n_params)), dtype=torch.float32)
     observations = rng.normal(size=(6, 11))
-    found = agent.act(weights, observations)
+    found = Population(agent.policy, weights).act(observations[:, None])[:, 0]
     for own, observation, action in zip(weights, observations, found, strict=True):
         agent.policy.load_from_vector(own)
         expected, _ = agent.policy.predict(observation, deterministic=True)

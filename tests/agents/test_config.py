@@ -33,7 +33,21 @@ def test_every_agent_is_reached_by_its_name(name: str, algorithm: str) -> None:
 
 
 def test_there_are_no_other_agents() -> None:
-    names = ["ppo", "recurrent_ppo", "a2c", "trpo", "reinforce", "dagger", "sac", "tqc", "td3", "crossq", "ars", "cem"]
+    names = [
+        "ppo",
+        "recurrent_ppo",
+        "a2c",
+        "trpo",
+        "reinforce",
+        "dagger",
+        "rma",
+        "sac",
+        "tqc",
+        "td3",
+        "crossq",
+        "ars",
+        "cem",
+    ]
     assert list(AGENTS) == names
     with pytest.raises(ValueError, match=rf"^unknown agent 'pppo'; accepted: {', '.join(names)}$"):
         AgentConfig("pppo")
@@ -204,7 +218,7 @@ def test_the_deviation_of_on_policy_agents_takes_a_schedule_and_a_floor(name: st
     assert [std(remaining) for remaining in (1.0, 0.5, 0.0)] == pytest.approx([1.0, 0.6, 0.2])
 
 
-@pytest.mark.parametrize("name", ["dagger", "sac", "tqc", "td3", "crossq", "ars"])
+@pytest.mark.parametrize("name", ["dagger", "rma", "sac", "tqc", "td3", "crossq", "ars"])
 @pytest.mark.parametrize("key", ["std", "std_floor"])
 def test_other_agents_have_no_such_deviation(name: str, key: str) -> None:
     with pytest.raises(ValueError, match=rf"^unknown hyperparameter '{key}' of {name}"):

@@ -132,7 +132,7 @@ def test_what_is_normalised_beside_images_is_refused_and_untouched() -> None:
     normalizer = Normalizer(DummyVecEnv([Unused]))
     agent = make_agent(AgentConfig("ppo"), normalizer, seed=0)
     before = {name: value.clone() for name, value in agent.policy.state_dict().items()}
-    message = r"^the observation is not a vector alone; accepted: an agent of the state pipeline$"
+    message = r"^the observation is not a vector alone; accepted: a pipeline that shows one, such as state$"
     with pytest.raises(ValueError, match=message):
         fold_normalizer(agent, normalizer)
     assert all(torch.equal(value, before[name]) for name, value in agent.policy.state_dict().items())

@@ -21,6 +21,7 @@ HYPERPARAMETERS = {
     "reinforce": {"n_steps": 16, "batch_size": 32, "n_critic_updates": 2},
     "recurrent_ppo": {**PPO, "policy_kwargs": {"lstm_hidden_size": 8, "net_arch": [8]}},
     "dagger": {"train_freq": 8, "gradient_steps": 4, "batch_size": 32, "buffer_size": 2000},
+    "rma": {"train_freq": 8, "gradient_steps": 4, "batch_size": 32, "buffer_size": 2000},
     "sac": SAC,
     "tqc": SAC,
     "cem": {"episode_steps": 8, "policy_kwargs": {"net_arch": [8]}},

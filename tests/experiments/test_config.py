@@ -11,14 +11,23 @@ import yaml
 from agents import AGENTS, AgentConfig, WorstEpisodes
 from experiments.config import MAX_ENVS, RunConfig, parse_config, seed_streams, to_plain, to_yaml
 from experiments.files import read_yaml
-from pipelines import PixelsPipeline, PosePipeline
+from experiments.privileged import TAUGHT
+from pipelines import HistoryPipeline, PixelsPipeline, PosePipeline, PrivilegedPipeline
 from randomization import AutoDR, AutoDRConfig, DoraemonConfig, EPOptConfig, RandomizationConfig
 
 DRAWS = ("torso_mass + uniform(-0.5, 0.5)", "foot_friction*loguniform(0.5,2)", "gravity = truncnormal(9.8, 0.1, 9, 10)")
 CONFIGS = {
     "defaults": RunConfig(),
-    **{agent: RunConfig(agent=AgentConfig(agent)).resolved() for agent in AGENTS if agent != "dagger"},
+    **{agent: RunConfig(agent=AgentConfig(agent)).resolved() for agent in AGENTS if agent not in TAUGHT},
     "dagger": RunConfig(agent=AgentConfig("dagger"), teacher="t", pipeline="pose", pose=PosePipeline(critic="state")),
+    "rma": RunConfig(
+        agent=AgentConfig("rma"),
+        teacher="t",
+        pipeline="history",
+        history=HistoryPipeline(length=50, critic="parameters", parameters=("leg_mass",)),
+        privileged=PrivilegedPipeline(latent=3),
+        randomization=RandomizationConfig("uniform"),
+    ),
     "pixels": RunConfig(pipeline="pixels", pixels=PixelsPipeline(size=64, gray=False)),
     "hyperparameters": RunConfig(
         agent=AgentConfig(
@@ -73,7 +82,7 @@ ACCEPTED_AGENTS = f"accepted: {', '.join(AGENTS)}"
 REFUSED: list[tuple[dict[str, Any], str]] = [
     (
         {"foo": 1},
-        "f: foo: unknown key (accepted: study, figure, domain, horizon, pipeline, pixels, pose, randomization, ",
+        "f: foo: unknown key (accepted: study, figure, domain, horizon, pipeline, pixels, pose, history, privileged, ",
     ),
     ({"agent": {"nam": "ppo"}}, "f: agent.nam: unknown key (accepted: name, hyperparameters)"),
     ({"randomization": {"lo": 1}}, "f: randomization.lo: unknown key (accepted: method, width, draws, "),

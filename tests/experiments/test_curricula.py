@@ -143,7 +143,14 @@ def test_the_run_directory_has_a_picture(runs: dict[str, Run]) -> None:
 def table(seeds: int = 3) -> pd.DataFrame:
     """Two cells: adr with a bound that moves further with the seed, doraemon with entropy too."""
     rows = [
-        {"randomization": method, "train_domain": "source", "pipeline": "state", "agent": "ppo", "seed": seed}
+        {
+            "figure": "hopper",
+            "randomization": method,
+            "train_domain": "source",
+            "pipeline": "state",
+            "agent": "ppo",
+            "seed": seed,
+        }
         | {"step": step, "quantity": quantity, "value": sign * seed * step / 100 + 1}
         for method, quantities in (
             ("adr", {"leg_mass/low": -1, "leg_mass/high": 1, "width": 1}),

@@ -26,6 +26,11 @@ def test_it_trains_resumes_bit_identically_and_is_judged(
     agent: str, ppo_run: Run, tiny: Callable[..., RunConfig], tmp_path: Path
 ) -> None:
     changes: dict[str, Any] = {"steps": 400, "checkpoint_every": 150}
+    if agent == "rma":
+        drawn = {"randomization": {"method": "uniform"}}
+        teacher = train(tiny(pipeline="privileged", steps=64, **drawn), tmp_path, num_threads=1)
+        changes |= {"pipeline": "history", "history": {"critic": "parameters"}, **drawn}
+        changes |= {"teacher": str(teacher.directory)}
     if agent == "dagger":
         changes |= {"teacher": str(ppo_run.directory), "pipeline": "pose", "pose": {"critic": "state"}}
     config = tiny(agent, **changes)

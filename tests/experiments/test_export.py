@@ -12,11 +12,12 @@ from agents import AGENTS
 from experiments.config import RunConfig
 from experiments.evaluate import load_trained
 from experiments.export import export
+from experiments.privileged import TAUGHT
 from experiments.run import Run
 from experiments.train import train
 
 
-@pytest.mark.parametrize("agent", [name for name in AGENTS if name != "dagger"])  # which acts on no state
+@pytest.mark.parametrize("agent", [name for name in AGENTS if name not in TAUGHT])  # which act on no state
 def test_the_zip_acts_like_the_run_on_raw_observations(
     agent: str, ppo_run: Run, sac_run: Run, tiny: Callable[..., RunConfig], tmp_path: Path
 ) -> None:

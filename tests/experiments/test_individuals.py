@@ -13,7 +13,7 @@ from agents import normalize
 from agents.cem import CEM, sample
 from experiments.checkpoints import load_section
 from experiments.config import RunConfig
-from experiments.evaluate import evaluate, load_trained
+from experiments.evaluate import load_trained, play_domain
 from experiments.individuals import Individuals, play, sampled, together, trained
 from experiments.run import Run, create_run
 from experiments.train import train
@@ -66,7 +66,7 @@ def test_together_each_has_its_own_states(cem_run: Run, ppo_run: Run) -> None:
 
 def test_playing_earns_what_evaluation_says(ppo_run: Run) -> None:
     """Three episodes of one individual, from the starts that an evaluation has."""
-    rows = evaluate(ppo_run, ["source"], episodes=3, num_threads=1)
+    rows = play_domain(ppo_run, "source", 3, 1)
     played = play(trained(ppo_run), ppo_run.config.make_env(3, 1, "source"))
     np.testing.assert_allclose(played.returns, [[row["return"] for row in rows]])
     np.testing.assert_array_equal(played.lengths, [[row["length"] for row in rows]])

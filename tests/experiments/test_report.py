@@ -145,7 +145,7 @@ def test_report_tables_goals_runs_and_provenance(study: Path) -> None:
         "A &lt;tiny&gt; study",
         "Two &amp; a half cells.",
         "uniform, judged in target",
-        "Target budget: 0 episodes",
+        "Target budget, oracles aside: 0 episodes.",
     ):
         assert expected in text, expected
 
@@ -262,7 +262,7 @@ def test_report_prints_what_data_of_the_target_each_method_took(tmp_path: Path) 
     runs.loc[uniform.idxmax(), "target_steps"] = 2410
     runs.to_csv(tmp_path / "runs.csv", index=False)
     text = words(write_report(tmp_path))
-    assert "Target budget of a run, at most: uniform 5 episodes (2410 steps); every other method 0 episodes." in text
+    assert "Target budget of a run, at most: uniform 5 episodes (2410 steps); every other method 0 episodes," in text
     assert "diverged target episodes target steps in source" in text
     readme = (tmp_path / "README.md").read_text()
     assert "Target budget of a run, at most: uniform 5 episodes (2410 steps)" in readme

@@ -74,7 +74,7 @@ def test_a_teacher_that_does_not_serve_is_refused(config: RunConfig, ppo_run: Ru
     [
         ({"teacher": ""}, "agent dagger learns from a teacher; accepted: --teacher with a run on the state"),
         ({"pose": {"critic": "pose"}}, "agent dagger needs the true state for its teacher beside what it sees itself"),
-        ({"agent": {"name": "ppo"}}, "teacher 't' is for agent dagger alone, not for ppo"),
+        ({"agent": {"name": "ppo"}}, "teacher 't' is for agents dagger and rma alone, not for ppo"),
     ],
 )
 def test_a_student_needs_a_teacher_and_its_state(
