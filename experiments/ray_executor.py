@@ -229,6 +229,7 @@ def connect(where: ExecutorConfig, root: Path, workers: int = 0) -> Iterator[Ray
         ValueError: Ray is not installed, the cluster does not answer, has another version or no CPU, or the store.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it would call home
+    os.environ.setdefault("RAY_worker_niceness", "0")  # what else runs here is no more urgent; Ray's own choice is 15
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # a task without a GPU keeps CUDA's variable
     try:
         import ray

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -9,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import FrameType
 
 from envs.cores import core_numbers
 from experiments.executors import one_core
@@ -53,15 +55,21 @@ class Plan:
 
 
 def work(plan: Plan) -> int:
-    """Run the process; returns its exit status. A KeyboardInterrupt, which Ray sends to cancel, lets it save first.
+    """Run the process; returns its exit status. An interrupt, by which Ray cancels a task, lets it save first.
 
     Raises:
         Killed: a signal ended it.
         ValueError: the store fails.
     """
-    if not plan.store:
-        _wait_for_locks(plan)
-        return _run(plan, Path(plan.place))
+    with _interrupts() as interrupted:
+        if plan.store:
+            return _work_by_store(plan, interrupted)
+        _wait_for_locks(plan, interrupted)
+        return _run(plan, Path(plan.place), interrupted)
+
+
+def _work_by_store(plan: Plan, interrupted: list[int]) -> int:
+    """Run the process in a scratch folder that comes from the store and goes there."""
     store = Store(plan.store)
     with tempfile.TemporaryDirectory(prefix="simgap-") as scratch:
         root = Path(scratch)
@@ -85,13 +93,30 @@ def work(plan: Plan) -> int:
                 pushed, last = marks, time.monotonic()
 
         try:
-            return _run(plan, root, look)
+            return _run(plan, root, interrupted, look)
         finally:
             push()
 
 
-def _run(plan: Plan, place: Path, look: Callable[[], None] = lambda: None) -> int:
+@contextlib.contextmanager
+def _interrupts() -> Iterator[list[int]]:
+    """The interrupts that come. As exceptions they would come between a process's start and its being known, too."""
+    come: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        come.append(number)
+
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield come
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _run(plan: Plan, place: Path, interrupted: list[int], look: Callable[[], None] = lambda: None) -> int:
     """Run the process in ``place``, calling ``look`` a few times a second."""
+    if interrupted:
+        return -signal.SIGTERM
     log_file = place / plan.log
     log_file.parent.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "experiments.leash", str(os.getpid()), *map(str, plan.words)]
@@ -102,15 +127,14 @@ def _run(plan: Plan, place: Path, look: Callable[[], None] = lambda: None) -> in
         if core is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.sched_setaffinity(process.pid, {core})
-        stopped = False
+        asked = False
         while process.poll() is None:
-            try:
-                time.sleep(0.2)
-                look()
-            except KeyboardInterrupt:
-                stopped = True
+            if interrupted and not asked:
                 process.terminate()
-    if process.returncode < 0 and not stopped:
+                asked = True
+            time.sleep(0.2)
+            look()
+    if process.returncode < 0 and not interrupted:
         raise Killed(process.returncode)
     return process.returncode
 
@@ -120,11 +144,11 @@ def _marks(directory: Path) -> set[str]:
     return {str(path) for path in directory.rglob("checkpoints/*") if path.name.isdigit()}
 
 
-def _wait_for_locks(plan: Plan) -> None:
+def _wait_for_locks(plan: Plan, interrupted: list[int]) -> None:
     """Let the process end that another node, or this one, may still have there."""
     until = time.monotonic() + LOCK_PATIENCE
     locks = [] if plan.own_core else list(plan.directory.rglob(".lock"))  # tasks of one dataset share its maker's lock
-    while locks and time.monotonic() < until:
+    while locks and not interrupted and time.monotonic() < until:
         try:
             with locked(locks[0], wait=False):
                 locks.pop(0)

@@ -55,8 +55,9 @@ def local(study: StudyConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def cluster() -> Iterator[Cluster]:
+def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
     """A head without a CPU and two nodes with one each, every one with processes of its own."""
+    monkeypatch.setenv("RAY_worker_niceness", "0")  # Ray's own choice, 15, starves them beside other tests
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
     for _ in range(2):
         cluster.add_node(num_cpus=1)

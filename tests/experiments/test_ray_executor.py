@@ -1,9 +1,11 @@
+import contextlib
 import os
 import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,7 +16,7 @@ import pytest
 import ray
 
 from experiments.config import RunConfig, parse_config
-from experiments.executors import ExecutorConfig, LocalExecutor, Task, open_executor
+from experiments.executors import LOG, ExecutorConfig, LocalExecutor, Task, open_executor
 from experiments.ray_executor import RayExecutor, _progress, connect
 from experiments.ray_task import Killed, Plan, work
 from experiments.run import Run, create_run
@@ -45,7 +47,13 @@ SPACE: dict[str, Any] = {
 def address() -> Iterator[str]:
     """A cluster of one machine with two CPUs that lives as long as the tests of this file."""
     words = [str(Path(sys.executable).with_name("ray")), "start", "--head", "--port=0", "--num-cpus=2"]
-    environment = {**os.environ, "RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "disabled", "PYTHONUNBUFFERED": "1"}
+    environment = {
+        **os.environ,
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_AUTH_MODE": "disabled",
+        "RAY_worker_niceness": "0",
+        "PYTHONUNBUFFERED": "1",
+    }
     # Not detached: its processes end with this one.
     started = subprocess.Popen(
         [*words, "--include-dashboard=false", "--block"], stdout=subprocess.PIPE, text=True, env=environment
@@ -69,6 +77,23 @@ def finish(process: Any) -> int:
         assert time.monotonic() - started < 200
         time.sleep(0.1)
     return int(process.returncode)
+
+
+def wait_for(happened: Callable[[], bool]) -> None:
+    started = time.monotonic()
+    while not happened():
+        assert time.monotonic() - started < 200
+        time.sleep(0.05)
+
+
+def working_in(directory: Path) -> list[Path]:
+    """The processes whose working directory this is, but for this one."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if process.name != str(os.getpid()) and (process / "cwd").readlink() == directory:
+                found.append(process)
+    return found
 
 
 def module(directory: Path, code: str) -> str:
@@ -107,15 +132,30 @@ def test_who_is_asked_to_stop_may_save_first(address: str, tmp_path: Path, monke
         "signal.signal(signal.SIGTERM, lambda *_: (time.sleep(1), print('saved', flush=True), sys.exit(3)))\n"
         "print('ready', flush=True)\ntime.sleep(600)",
     )
+    name = f"stops_{tmp_path.parent.name.replace('-', '_')}"
     with open_executor(ExecutorConfig("ray", address, f"file://{tmp_path}/store"), tmp_path) as executor:
-        # What the process prints is in the store only once it ends, so wait for the scratch folder's log instead.
-        (tmp_path / "b").mkdir()
-        shutil.copy(tmp_path / "given_words.py", tmp_path / "b")
-        process = executor.start(Task(("b.given_words",), tmp_path / "b" / "log.txt", tmp_path / "b"))
-        time.sleep(8)
+        (tmp_path / name).mkdir()
+        shutil.copy(tmp_path / "given_words.py", tmp_path / name)
+        process = executor.start(Task((f"{name}.given_words",), tmp_path / name / LOG, tmp_path / name))
+        # What it prints is in the store only later, so wait for the log of the scratch folder.
+        wait_for(lambda: any(log.read_text() for log in Path(tempfile.gettempdir()).glob(f"simgap-*/{name}/{LOG}")))
         process.terminate()
         assert process.wait() == 3
-    assert (tmp_path / "b" / "log.txt").read_text() == "ready\nsaved\n"
+    assert (tmp_path / name / LOG).read_text() == "ready\nsaved\n"
+
+
+def test_a_task_that_is_cancelled_at_once_leaves_no_process(
+    address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    name = module(tmp_path, "import sys, time; print('ready', flush=True); time.sleep(600)")
+    with open_executor(ExecutorConfig("ray", address), tmp_path) as executor:
+        processes = [executor.start(task(tmp_path / str(number), name)) for number in range(6)]
+        for delay, process in zip((0, 0, 0.3, 0.5, 0.7, 0.9), processes, strict=True):
+            time.sleep(delay)
+            process.terminate()
+        assert [process.wait() for process in processes] == [-15] * 6
+    assert working_in(tmp_path) == []
 
 
 def test_a_sweep_on_a_cluster_has_the_same_cells(address: str, ppo_run: Run, tmp_path: Path) -> None:
