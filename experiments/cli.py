@@ -16,8 +16,9 @@ from rich.console import Console
 
 from agents import AgentConfig
 from experiments.commands import COMMANDS
-from experiments.config import RunConfig, parse_config
+from experiments.config import RunConfig
 from experiments.files import read_yaml
+from experiments.plain import parse_config
 from experiments.pose_config import PoseConfig
 from experiments.reward_config import RewardConfig
 from experiments.start import start_config

@@ -1,23 +1,16 @@
-"""The complete description of a run and its strict reading from files.
+"""The complete description of a run."""
 
-An unknown key, a wrong type or an impossible value is refused with the key's path and what would be accepted.
-"""
-
-import json
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeVar, get_args
 
-import pydantic
-import yaml
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
 
 import envs
 from agents import AgentConfig, ImageOptions, LatentOptions, make_agent
-from experiments import epopt, privileged
+from experiments import epopt, identify_config, privileged
 from pipelines import (
     PIPELINES,
     HistoryPipeline,
@@ -28,7 +21,7 @@ from pipelines import (
     StatePipeline,
 )
 from randomization import RandomizationConfig, make_randomizer
-from randomization.identification import IdentifyConfig, Search, parse_search
+from randomization.identification import IdentifyConfig
 
 MAX_ENVS = 100_000
 MAX_NAME = 200  # file systems take 255 bytes; temporary names add some
@@ -106,7 +99,7 @@ class RunConfig:
         privileged.check_teacher(self)
         if self.randomization.method == "epopt":
             epopt.check_agent(self.agent, self.horizon)
-        self._check_identify()
+        identify_config.check(self)
         cell = self.path.parent.name
         if len(cell) > MAX_NAME:
             raise ValueError(
@@ -115,30 +108,6 @@ class RunConfig:
             )
         self.make_env(num_envs=1, num_threads=1)  # an unknown domain or an unphysical draw ends here
         privileged.check_shown(self)
-
-    def _check_identify(self) -> None:
-        method = self.identify.method
-        if method == "none":
-            return
-        if self.randomization.method != "none":
-            raise ValueError(
-                f"randomization.method is {self.randomization.method!r}, but identify.method {method} decides what is "
-                "drawn; accepted: none"
-            )
-        if self.teacher:
-            raise ValueError(f"agent dagger draws as its teacher did; accepted with identify.method {method}: another")
-        if method == "simopt" and self.pipeline != "state":
-            raise ValueError(f"simopt simulates policies on the state; accepted: pipeline state, not {self.pipeline}")
-        search = self.search
-        envs.make_simulator(self.figure, self.domain, search.drawn).check(search.low, search.high)
-        self.make_env(1, 1, self.identify.domain)
-
-    @property
-    def search(self) -> Search:
-        """Where identification looks: what it is told, or every mass from half to twice that of the domain."""
-        if self.identify.search:
-            return parse_search(self.identify.search)
-        return parse_search(envs.default_search(self.figure))
 
     @property
     def method(self) -> str:
@@ -266,79 +235,3 @@ class RunConfig:
 def seed_streams(seed: int) -> tuple[int, int]:
     """First environment seeds of training and of evaluation, disjoint within and between training seeds."""
     return seed * _SEED_STRIDE, seed * _SEED_STRIDE + _SEED_STRIDE // 2
-
-
-Config = TypeVar("Config")
-
-
-def parse_config(kind: type[Config], data: Any, source: str) -> Config:
-    """Validate plain data into a configuration dataclass.
-
-    Raises:
-        ValueError: one line naming ``source``, the key's path and what is wrong with it.
-    """
-    if not isinstance(data, Mapping):
-        raise ValueError(f"{source}: holds a {type(data).__name__}; accepted: a mapping of keys")
-    try:
-        text = json.dumps(data, default=str)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{source}: cannot be read ({error}); accepted: keys that are text, plain values") from None
-    try:
-        # As JSON, because pydantic is strict about types there and still takes lists for tuples.
-        return pydantic.TypeAdapter(kind).validate_json(text, strict=True)
-    except pydantic.ValidationError as error:
-        first, *others = error.errors()
-        path = ".".join(str(part) for part in first["loc"])
-        message = first["msg"].removeprefix("Value error, ")
-        if first["type"] == "unexpected_keyword_argument":
-            message = "unknown key"
-            parent: Any = kind
-            for part in first["loc"][:-1]:
-                inner = get_args(parent)  # of a mapping or a list of dataclasses
-                parent = inner[-1] if inner else getattr(parent, "__dataclass_fields__", {}).get(part)
-                parent = getattr(parent, "type", parent)
-            fields = getattr(parent, "__dataclass_fields__", {})
-            message += f" (accepted: {', '.join(fields)})" if fields else ""
-        elif first["type"] != "value_error":
-            message += f", found {first['input']!r:.60}"
-        more = f" (and {len(others)} more)" if others else ""
-        raise ValueError(f"{source}: {f'{path}: ' if path else ''}{message}{more}") from None
-
-
-def to_plain(config: Any) -> dict[str, Any]:
-    """A configuration as plain data that :func:`parse_config` reads back to an equal one."""
-
-    def plain(value: Any) -> Any:
-        if isinstance(value, Mapping):
-            return {key: plain(item) for key, item in value.items()}
-        if isinstance(value, list | tuple):
-            return [plain(item) for item in value]
-        return value
-
-    result: dict[str, Any] = plain(asdict(config))
-    return result
-
-
-def to_yaml(config: Any) -> str:
-    """A configuration as YAML."""
-    return yaml.safe_dump(to_plain(config), sort_keys=False, allow_unicode=True, width=100)
-
-
-def differences(there: Any, wanted: Any) -> str:
-    """How two configurations of one kind differ, as ``key = 3, not 4 and 2 more``; empty if they do not."""
-    old, new = flat(to_plain(there)), flat(to_plain(wanted))
-    differing = [key for key in {**old, **new} if old.get(key) != new.get(key)]
-    if not differing:
-        return ""
-    more = f" and {len(differing) - 1} more" if len(differing) > 1 else ""
-    return f"{differing[0]} = {old.get(differing[0])!r}, not {new.get(differing[0])!r}{more}"
-
-
-def flat(data: Any, prefix: str = "") -> dict[str, Any]:
-    """Nested mappings as one mapping of dotted keys."""
-    if not isinstance(data, dict) or not data:
-        return {prefix: data}
-    result: dict[str, Any] = {}
-    for key, value in data.items():
-        result.update(flat(value, f"{prefix}.{key}" if prefix else str(key)))
-    return result

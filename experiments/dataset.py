@@ -22,10 +22,10 @@ import numpy as np
 
 import envs
 from envs.domains import domain_model
-from experiments.config import differences, parse_config, to_yaml
 from experiments.dataset_card import card
 from experiments.files import digest, read_json_lines, read_yaml, write_json, write_text, write_with
 from experiments.harvest import harvest
+from experiments.plain import differences, parse_config, to_yaml
 from experiments.run import find_runs
 from randomization.textures import find_photos
 from synth_data.coco import Record, make_dataset

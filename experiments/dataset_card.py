@@ -4,7 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
-from experiments.config import to_yaml
+from experiments.plain import to_yaml
 from experiments.run import provenance
 from synth_data.coco import Record
 from synth_data.sample import SPLITS, SynthConfig

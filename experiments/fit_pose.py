@@ -11,11 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from envs.cores import cores
-from experiments.config import differences, to_yaml
 from experiments.dataset import GAITS, MANIFEST, POLICIES, read_finished
 from experiments.files import digest, locked, read_json, write_json, write_text, write_with
 from experiments.fit_learned import fit_learned
 from experiments.harvest import find_policies
+from experiments.plain import differences, to_yaml
 from experiments.pose_charts import pictures
 from experiments.pose_config import PoseConfig
 from experiments.pose_files import (

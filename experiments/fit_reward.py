@@ -23,9 +23,9 @@ import pandas as pd
 import torch
 
 from experiments.agreement import agree
-from experiments.config import differences, parse_config, to_yaml
 from experiments.files import locked, read_json, read_yaml, write_json, write_text
 from experiments.individuals import Individuals, play, sampled, together, trained
+from experiments.plain import differences, parse_config, to_yaml
 from experiments.reward_config import RewardConfig
 from experiments.reward_network import (
     CHUNK,

@@ -11,6 +11,7 @@ import yaml
 
 import envs
 from experiments.files import read_json, write_json, write_text
+from experiments.identify_config import search_of
 from experiments.run import Run, open_run
 from experiments.target_log import TargetLog, log_target, read_log, write_log
 from experiments.teacher import teacher_directory
@@ -143,7 +144,7 @@ def identify_first(run: Run, num_threads: int) -> Identified:
         raise ValueError(f"{run.directory / LOG}: a target of {log.figure}; accepted: of {config.figure}")
     method: Any = config.identify.method
     print(f"{run.name}: fitting {len(log.states)} transitions of {log.domain} with {method}", file=sys.stderr)
-    found = fit(method, log, config.domain, config.search, config.seed, config.mass_only, num_threads)
+    found = fit(method, log, config.domain, search_of(config), config.seed, config.mass_only, num_threads)
     write_json(file, asdict(found))
     return found
 

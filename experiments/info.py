@@ -10,12 +10,12 @@ from rich.table import Table
 
 from experiments import report_tables
 from experiments.checkpoints import list_checkpoints
-from experiments.config import flat, to_plain, to_yaml
 from experiments.executors import LOG
 from experiments.files import read_json, read_yaml
 from experiments.findings import horizons
 from experiments.identify import Identified
 from experiments.metrics import read_curve
+from experiments.plain import flat, to_plain, to_yaml
 from experiments.reward_report import prediction_rows, ranking_rows
 from experiments.run import Run
 from experiments.statistics import gaps, read_episodes, summarize

@@ -18,8 +18,8 @@
 
 from pathlib import Path
 
-from experiments.config import parse_config
 from experiments.files import read_yaml
+from experiments.plain import parse_config
 from experiments.pose_config import PoseConfig
 from pipelines.choices import CAMERAS
 

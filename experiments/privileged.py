@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from experiments.identify_config import search_of
 from randomization import make_randomizer
 
 if TYPE_CHECKING:
@@ -70,6 +71,6 @@ def _given(config: "RunConfig") -> tuple[str, ...]:
 def _drawn(config: "RunConfig") -> tuple[str, ...]:
     """Parameters that are drawn in training; where identification decides on that, those that it looks for."""
     if config.identify.method != "none":
-        return tuple(name for name, _ in config.search.drawn)
+        return tuple(name for name, _ in search_of(config).drawn)
     randomizer = make_randomizer(config.judging, config.task.randomized, seed=0)
     return tuple(name for name, _ in randomizer.bounds()) if randomizer else ()

@@ -20,6 +20,7 @@ from experiments.evaluate import load_trained
 from experiments.files import read_json, write_json
 from experiments.harvest import Rollout
 from experiments.identify import describe
+from experiments.identify_config import search_of
 from experiments.run import Run
 from experiments.target_log import play_target
 from randomization import FixedRandomizer, bayrn, parse_draw, simopt
@@ -34,7 +35,7 @@ Look = dict[str, Any]
 
 def first_distribution(config: RunConfig) -> Gaussian:
     """What the first round draws from: around the nominal parameters."""
-    nominal = config.search.nominal
+    nominal = search_of(config).nominal
     if config.identify.method == "bayrn":
         return bayrn.gaussian(bayrn.start(nominal))
     return Gaussian(nominal, np.full(len(nominal), START_STD))
@@ -96,13 +97,13 @@ class Rounds(BaseCallback):
             "steps": int(rollout.running.sum()),
             "returns": rollout.returns.tolist(),
             "point": point.tolist(),
-            "parameters": describe(found, config.search),
-            "draws": list(found.draws(config.search)),
+            "parameters": describe(found, search_of(config)),
+            "draws": list(found.draws(search_of(config))),
         }
 
     def _simopt(self, config: RunConfig, rollout: Rollout, looks: Sequence[Look]) -> tuple[Array, Gaussian]:
         belief = Gaussian(*np.split(np.array(looks[-1]["point"]), 2)) if looks else first_distribution(config)
-        search, rng = config.search, np.random.default_rng((config.seed, len(looks)))
+        search, rng = search_of(config), np.random.default_rng((config.seed, len(looks)))
         real = rollout.states[1 : simopt.STEPS + 1].transpose(1, 0, 2)
         running = rollout.running[1 : simopt.STEPS + 1].T
         if not running.any():
@@ -118,7 +119,7 @@ class Rounds(BaseCallback):
 
 def _bayrn(config: RunConfig, rollout: Rollout, looks: Sequence[Look]) -> tuple[Array, Gaussian]:
     """After each look the next proposal, but after the last the best of those tried."""
-    points = [bayrn.start(config.search.nominal), *(np.array(look["point"]) for look in looks)]
+    points = [bayrn.start(search_of(config).nominal), *(np.array(look["point"]) for look in looks)]
     returns = [float(np.mean(look["returns"])) for look in looks] + [float(np.mean(rollout.returns))]
     tried = list(zip(points, returns, strict=True))
     last = len(tried) == config.identify.rounds - 1

@@ -28,8 +28,9 @@ from typing import Any
 
 from envs.cores import cores
 from experiments.checkpoints import list_checkpoints
-from experiments.config import RunConfig, differences, parse_config, to_yaml
+from experiments.config import RunConfig
 from experiments.files import locked, read_json, read_json_lines, read_yaml, write_json, write_text
+from experiments.plain import differences, parse_config, to_yaml
 from experiments.start import find_start
 
 RUNS = Path("runs")

@@ -18,11 +18,11 @@ import yaml
 from optuna.trial import FrozenTrial, TrialState
 
 from experiments import plots, search_charts
-from experiments.config import parse_config, to_plain, to_yaml
 from experiments.files import read_json, read_yaml, write_json, write_text
 from experiments.findings import count, duration, number
 from experiments.objectives import OBJECTIVES
 from experiments.pages import TEMPLATES, data_uri
+from experiments.plain import parse_config, to_plain, to_yaml
 from experiments.run import provenance
 from experiments.search_parameters import label
 from experiments.search_space import FIRST_SEED, SearchSpace

@@ -8,9 +8,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from experiments.config import MAX_ENVS, NAME, NAME_WORDS, RunConfig, parse_config
+from experiments.config import MAX_ENVS, NAME, NAME_WORDS, RunConfig
 from experiments.files import read_yaml
 from experiments.objectives import OBJECTIVES
+from experiments.plain import parse_config
 from experiments.search_methods import PRUNERS, SAMPLERS
 from experiments.search_parameters import Parameter
 

@@ -10,7 +10,7 @@ import sqlalchemy
 from optuna.trial import FrozenTrial, Trial, TrialState
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from experiments.config import differences, parse_config, to_plain
+from experiments.plain import differences, parse_config, to_plain
 from experiments.search_methods import PRUNERS, SAMPLERS
 from experiments.search_space import SearchSpace
 

@@ -14,8 +14,9 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from agents import Exploration, Normalizer, take_over
 from experiments.checkpoints import list_checkpoints, load_section
-from experiments.config import RunConfig, parse_config
+from experiments.config import RunConfig
 from experiments.files import read_yaml
+from experiments.plain import parse_config
 
 _SAME = ("figure", "pipeline", "agent.name")
 # Of the hyperparameters, those that decide which tensors an agent has; a replay buffer also keeps its shape.

@@ -6,10 +6,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from experiments.config import to_yaml
 from experiments.evaluate import missing_domains
 from experiments.executors import HERE, ExecutorConfig, Failure, open_executor, run_all
 from experiments.files import read_json, write_json, write_text
+from experiments.plain import to_yaml
 from experiments.play import record_video
 from experiments.progress import StudyProgress
 from experiments.report import write_report

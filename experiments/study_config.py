@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from envs import figure_text, task_of
-from experiments.config import NAME, NAME_WORDS, RunConfig, parse_config
+from experiments.config import NAME, NAME_WORDS, RunConfig
 from experiments.files import read_yaml
 from experiments.goals import check_goal
+from experiments.plain import parse_config
 
 STUDIES = Path(__file__).parent / "studies"
 

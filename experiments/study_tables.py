@@ -7,11 +7,11 @@ from typing import Any
 
 import pandas as pd
 
-from experiments.config import parse_config
 from experiments.curricula import read_curriculum
 from experiments.evaluate import seen_as
 from experiments.files import read_yaml, write_text
 from experiments.metrics import read_curve
+from experiments.plain import parse_config
 from experiments.run import RUNS, Run
 from experiments.statistics import read_episodes
 from experiments.study_config import StudyConfig

@@ -35,6 +35,7 @@ from experiments.config import RunConfig
 from experiments.curricula import write_curriculum
 from experiments.files import write_json
 from experiments.identify import identify_first
+from experiments.identify_config import search_of
 from experiments.metrics import MetricsFile, truncate_metrics, write_learning_curve
 from experiments.rounds import Rounds, first_distribution
 from experiments.run import RUNS, Run, create_run, record_provenance
@@ -148,7 +149,7 @@ def _draws(run: Run, num_threads: int) -> tuple[tuple[str, ...], tuple[int, int]
         found = identify_first(run, num_threads or cores())
         return found.draws, (spent[0] + found.episodes, spent[1] + found.steps)
     if identify.method in IN_ROUNDS:
-        return first_distribution(config).draws(config.search), spent
+        return first_distribution(config).draws(search_of(config)), spent
     return (), spent
 
 

@@ -6,7 +6,7 @@ from typing import Any, Literal
 import numpy as np
 from stable_baselines3.common.logger import KVWriter
 
-from experiments.config import to_plain
+from experiments.plain import to_plain
 from experiments.run import Run
 
 Wandb = Literal["off", "offline", "online"]

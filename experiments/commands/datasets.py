@@ -5,8 +5,8 @@ from typing import Annotated
 
 import tyro
 
-from experiments.config import parse_config, to_plain
 from experiments.executors import HERE, ExecutorConfig
+from experiments.plain import parse_config, to_plain
 from experiments.pose_config import PoseConfig
 from synth_data.sample import SynthConfig
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import tyro
 
-from experiments.config import parse_config, to_plain
+from experiments.plain import parse_config, to_plain
 from experiments.reward_config import RewardConfig
 
 DEFAULTS = RewardConfig()

@@ -6,8 +6,9 @@ from typing import Annotated
 
 import tyro
 
-from experiments.config import RunConfig, parse_config, to_plain
+from experiments.config import RunConfig
 from experiments.executors import HERE, ExecutorConfig
+from experiments.plain import parse_config, to_plain
 from experiments.run import RUNS, Run, find_runs, open_run
 from experiments.wandb_output import Wandb
 

@@ -13,9 +13,9 @@ import ray
 from ray.cluster_utils import Cluster
 
 from experiments.checkpoints import list_checkpoints
-from experiments.config import parse_config
 from experiments.executors import ExecutorConfig
 from experiments.files import read_json
+from experiments.plain import parse_config
 from experiments.run import Run, find_runs
 from experiments.study import run_study
 from experiments.study_config import StudyConfig

@@ -19,7 +19,8 @@ import yaml
 
 from experiments import worker
 from experiments.checkpoints import list_checkpoints, load_section
-from experiments.config import RunConfig, parse_config
+from experiments.config import RunConfig
+from experiments.plain import parse_config
 from experiments.run import Run, create_run
 
 PATIENCE = 300.0

@@ -12,8 +12,9 @@ import pandas as pd
 import pytest
 import yaml
 
-from experiments.config import RunConfig, parse_config
+from experiments.config import RunConfig
 from experiments.objectives import OBJECTIVES
+from experiments.plain import parse_config
 from experiments.run import find_runs, open_run
 
 PATIENCE = 300.0

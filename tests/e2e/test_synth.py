@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from pycocotools.coco import COCO
 
-from experiments.config import to_yaml
 from experiments.dataset import check_dataset, read_records
 from experiments.executors import ExecutorConfig
+from experiments.plain import to_yaml
 from experiments.preview import write_preview
 from experiments.synth import generate
 from randomization.appearance import AppearanceConfig

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from experiments.config import RunConfig, parse_config
+from experiments.config import RunConfig
 from experiments.evaluate import evaluate
+from experiments.plain import parse_config
 from experiments.run import Run
 from experiments.train import train
 

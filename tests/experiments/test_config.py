@@ -9,8 +9,9 @@ import pytest
 import yaml
 
 from agents import AGENTS, AgentConfig, WorstEpisodes
-from experiments.config import MAX_ENVS, RunConfig, parse_config, seed_streams, to_plain, to_yaml
+from experiments.config import MAX_ENVS, RunConfig, seed_streams
 from experiments.files import read_yaml
+from experiments.plain import parse_config, to_plain, to_yaml
 from experiments.privileged import TAUGHT
 from pipelines import HistoryPipeline, PixelsPipeline, PosePipeline, PrivilegedPipeline
 from randomization import AutoDR, AutoDRConfig, DoraemonConfig, EPOptConfig, RandomizationConfig

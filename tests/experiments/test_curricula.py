@@ -13,9 +13,10 @@ import torch
 from PIL import Image
 
 from experiments.checkpoints import list_checkpoints, load_section
-from experiments.config import RunConfig, parse_config, to_plain, to_yaml
+from experiments.config import RunConfig
 from experiments.curricula import curriculum_chart, figures, parameters, read_curriculum
 from experiments.evaluate import evaluate
+from experiments.plain import parse_config, to_plain, to_yaml
 from experiments.run import Run
 from experiments.study_config import StudyConfig
 from experiments.study_tables import published_rows, rows_of, write_tables

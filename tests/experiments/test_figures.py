@@ -10,8 +10,9 @@ import pandas as pd
 import pytest
 
 import envs
-from experiments.config import RunConfig, parse_config, to_plain
+from experiments.config import RunConfig
 from experiments.evaluate import evaluate
+from experiments.plain import parse_config, to_plain
 from experiments.play import record_video
 from experiments.run import Run, find_runs, open_run
 from experiments.statistics import read_episodes

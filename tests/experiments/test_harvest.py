@@ -7,9 +7,9 @@ import pytest
 
 import envs
 from envs.domains import domain_model
-from experiments.config import to_yaml
 from experiments.dataset import POLICIES
 from experiments.harvest import EPISODES, EVERY, FALL_STEPS, STEPS, Array, harvest
+from experiments.plain import to_yaml
 from experiments.run import Run
 
 POOR = POLICIES / "hopper" / "poor"

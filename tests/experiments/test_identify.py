@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 import yaml
 
-from experiments.config import RunConfig, parse_config
+from experiments.config import RunConfig
 from experiments.identify import fit, read_identified, write_identified
+from experiments.plain import parse_config
 from experiments.run import Run, create_run
 from experiments.target_log import TargetLog, log_target, write_log
 from experiments.teacher import teacher_directory

@@ -14,8 +14,8 @@ import pytest
 import envs
 from envs.domains import domain_model
 from envs.render import Camera
-from experiments.config import to_yaml
 from experiments.dataset import POLICIES
+from experiments.plain import to_yaml
 from experiments.pose_frames import PoseFrames, draw, render_frames
 from experiments.run import Run
 from synth_data.scene import Scene

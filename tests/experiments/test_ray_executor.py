@@ -15,8 +15,9 @@ import pandas as pd
 import pytest
 import ray
 
-from experiments.config import RunConfig, parse_config
+from experiments.config import RunConfig
 from experiments.executors import LOG, ExecutorConfig, LocalExecutor, Task, open_executor
+from experiments.plain import parse_config
 from experiments.ray_executor import RayExecutor, _progress, connect
 from experiments.ray_task import Killed, Plan, work
 from experiments.run import Run, create_run

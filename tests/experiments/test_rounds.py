@@ -11,6 +11,7 @@ import pytest
 
 from experiments.checkpoints import list_checkpoints, load_section
 from experiments.config import RunConfig
+from experiments.identify_config import search_of
 from experiments.rounds import first_distribution, read_looks
 from experiments.run import Run
 from experiments.train import train
@@ -50,7 +51,7 @@ def test_looks_come_between_the_rounds_and_are_all_that_is_spent(run: Run) -> No
 def test_what_is_drawn_changes_at_each_look(run: Run) -> None:
     """The parameters of simulations in the final checkpoint are those of the last look's draws."""
     looks = read_looks(run)
-    texts = [first_distribution(run.config).draws(run.config.search), *(tuple(look["draws"]) for look in looks)]
+    texts = [first_distribution(run.config).draws(search_of(run.config)), *(tuple(look["draws"]) for look in looks)]
     if run.config.identify.method == "simopt":
         assert len(set(texts)) == 3
     env = run.config.make_env(4, 1, draws=texts[-1])
@@ -67,7 +68,7 @@ def test_what_is_drawn_changes_at_each_look(run: Run) -> None:
 def test_bayrn_ends_with_the_best_that_it_tried(run: Run) -> None:
     if run.config.identify.method == "bayrn":
         looks = read_looks(run)
-        points = [bayrn.start(run.config.search.nominal), np.array(looks[0]["point"])]
+        points = [bayrn.start(search_of(run.config).nominal), np.array(looks[0]["point"])]
         best = points[int(np.argmax([np.mean(look["returns"]) for look in looks]))]
         np.testing.assert_array_equal(looks[1]["point"], best)
 

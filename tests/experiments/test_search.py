@@ -15,9 +15,9 @@ import pytest
 from optuna.trial import TrialState
 
 from experiments import search
-from experiments.config import parse_config
 from experiments.executors import Executor
 from experiments.objectives import OBJECTIVES
+from experiments.plain import parse_config
 from experiments.search import Attempt, run_search
 from experiments.search_space import SearchSpace
 from experiments.search_study import claim, open_study, reason_of, standing

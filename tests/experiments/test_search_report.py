@@ -7,9 +7,10 @@ import pytest
 import yaml
 from optuna.trial import TrialState
 
-from experiments.config import RunConfig, parse_config
+from experiments.config import RunConfig
 from experiments.files import read_json
 from experiments.objectives import OBJECTIVES
+from experiments.plain import parse_config
 from experiments.search_charts import correlations, short_names
 from experiments.search_report import collect, write_search_report
 from experiments.search_space import SearchSpace

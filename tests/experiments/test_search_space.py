@@ -5,7 +5,7 @@ import optuna
 import pytest
 import yaml
 
-from experiments.config import parse_config
+from experiments.plain import parse_config
 from experiments.search_parameters import Parameter
 from experiments.search_space import SEARCHES, SearchSpace, read_space
 
@@ -176,7 +176,7 @@ def test_choices_that_are_no_plain_values_come_back_as_they_were() -> None:
 
 
 def test_a_stored_space_is_read_back_equal() -> None:
-    from experiments.config import to_plain
+    from experiments.plain import to_plain
 
     space = parse_config(SearchSpace, SPACE, "a file")
     assert parse_config(SearchSpace, to_plain(space), "a database") == space

@@ -9,7 +9,7 @@ import pytest
 from optuna.trial import TrialState
 
 from experiments import search_study
-from experiments.config import parse_config
+from experiments.plain import parse_config
 from experiments.search_methods import PRUNERS, SAMPLERS
 from experiments.search_space import SearchSpace
 from experiments.search_study import claim, fail, first_number, open_study, reason_of, requeue, revive, standing

@@ -13,9 +13,9 @@ import pytest
 import yaml
 
 from experiments import executors
-from experiments.config import parse_config
 from experiments.evaluate import evaluate
 from experiments.files import read_json
+from experiments.plain import parse_config
 from experiments.run import Run, find_runs
 from experiments.statistics import read_episodes
 from experiments.study import run_study

@@ -82,7 +82,7 @@ def test_a_sweep_writes_what_its_report_is_made_of(own_run: Run, tmp_path: Path)
 
 
 def test_a_method_says_what_its_randomisation_could_draw(own_run: Run) -> None:
-    from experiments.config import parse_config, to_plain
+    from experiments.plain import parse_config, to_plain
 
     draws = ["torso_mass + uniform(-0.5, 1)", "floor_friction * uniform(0.6, 1.2)"]
     drawn = {"randomization": {"method": "uniform", "draws": draws}, "domain": "target"}

@@ -1,0 +1,38 @@
+"""What identification asks of a run, and where it looks."""
+
+from typing import TYPE_CHECKING
+
+import envs
+from randomization.identification import Search, parse_search
+
+if TYPE_CHECKING:
+    from experiments.config import RunConfig
+
+
+def search_of(config: "RunConfig") -> Search:
+    """Where identification looks: what it is told, or every mass from half to twice that of the domain."""
+    return parse_search(config.identify.search or envs.default_search(config.figure))
+
+
+def check(config: "RunConfig") -> None:
+    """Refuse a run that cannot identify.
+
+    Raises:
+        ValueError: something else decides what is drawn, the method cannot use the pipeline, the search is outside what
+            the physics takes, or there is no such target.
+    """
+    method = config.identify.method
+    if method == "none":
+        return
+    if config.randomization.method != "none":
+        raise ValueError(
+            f"randomization.method is {config.randomization.method!r}, but identify.method {method} decides what is "
+            "drawn; accepted: none"
+        )
+    if config.teacher:
+        raise ValueError(f"agent dagger draws as its teacher did; accepted with identify.method {method}: another")
+    if method == "simopt" and config.pipeline != "state":
+        raise ValueError(f"simopt simulates policies on the state; accepted: pipeline state, not {config.pipeline}")
+    search = search_of(config)
+    envs.make_simulator(config.figure, config.domain, search.drawn).check(search.low, search.high)
+    config.make_env(1, 1, config.identify.domain)
