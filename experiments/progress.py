@@ -23,6 +23,8 @@ TRAINING = 0.8
 """Share of a run's time that its training takes, roughly; the rest is its evaluation."""
 LINE_EVERY = 15.0
 """Seconds between lines where there is no terminal."""
+BAR_EVERY = 2.0
+"""Seconds between two looks at the runs of a study where there is one: reading their metrics takes time from them."""
 
 
 def _bar(console: Console) -> Progress:
@@ -50,7 +52,7 @@ class _Display:
     def __init__(self) -> None:
         self.console = Console(stderr=True)
         self._bar = _bar(self.console) if self.console.is_terminal else None
-        self._last_line = time.monotonic()
+        self._last_line = self._last_look = time.monotonic()
 
     def __enter__(self) -> Self:
         if self._bar:
@@ -65,6 +67,15 @@ class _Display:
     ) -> None:
         if self._bar:
             self._bar.stop()
+
+    def _due(self) -> bool:
+        """Whether something would be shown now; then the next time counts from here."""
+        now = time.monotonic()
+        if self._bar is None:
+            return now - self._last_line > LINE_EVERY
+        due = now - self._last_look > BAR_EVERY
+        self._last_look = now if due else self._last_look
+        return due
 
     def _line(self, text: str) -> None:
         if time.monotonic() - self._last_line > LINE_EVERY:
@@ -105,6 +116,8 @@ class StudyProgress(_Display):
 
     def update(self, active: Sequence[Run], ended: Sequence[Run]) -> None:
         """Show the runs in progress, and how far the study is; the first call says what was there before."""
+        if self._at_start is not None and active and not self._due():
+            return
         over = {run.directory for run in ended}
         steps = {run.name: self._steps(run) for run in self.runs}
         shares = {

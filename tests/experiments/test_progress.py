@@ -57,3 +57,24 @@ def test_a_sweeps_lines_count_what_is_played_now_for_the_time_left(
         "sweep: 25 %  1/4 runs  known/seed-000  ? left",
         "sweep: 31 %  2/4 runs  new/seed-000  1:50 left",
     ]
+
+
+def test_runs_are_not_read_more_often_than_shown(
+    tmp_path: Path, tiny: Callable[..., RunConfig], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = create_run(tiny(), tmp_path)
+    now: list[float] = [100.0]
+    reads: list[Run] = []
+
+    def steps(run: Run) -> int:
+        reads.append(run)
+        return 0
+
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    monkeypatch.setattr(StudyProgress, "_steps", staticmethod(steps))
+    shown = StudyProgress("s", [run])
+    for _ in range(60):
+        now[0] += 0.5
+        shown.update([run], [])
+    assert len(capsys.readouterr().err.splitlines()) == 1
+    assert len(reads) == 3  # when it began, at the first call, and for the line after 15 seconds
