@@ -17,9 +17,6 @@ import numpy as np
 import pandas as pd
 import yaml
 
-import envs
-from envs.domains import domain_model
-from envs.parameters import operate, physical_parameters
 from experiments.config import MAX_ENVS
 from experiments.evaluate import LEAST, Row, load_trained, play_domain, play_once, sees_state
 from experiments.executors import HERE, ExecutorConfig, open_executor
@@ -29,7 +26,7 @@ from experiments.sweep_grid import CellShifts, Grid
 from experiments.sweep_report import write_sweep_report
 from experiments.sweep_tasks import Watch, judge_runs
 from experiments.tables import CELL, SWEEP, read_table
-from randomization import make_randomizer
+from experiments.trained import trained_on
 
 MOST_SIMULATIONS = 4096
 """In one batch: more are no faster, and what ends early leaves fewer."""
@@ -84,7 +81,7 @@ def run_sweep(
         "horizon": runs[0].config.horizon,
         "axes": [axis.written for axis in grid.axes],
         "episodes": episodes,
-        "methods": list({method_key(run.cell): _method(run, grid) for run in runs}.values()),
+        "methods": _methods(runs, grid),
     }
     facts = {"wall_s": round(time.monotonic() - began, 1), "judged": len(waiting), "runs": len(runs)}
     if waiting or not (directory / "provenance.json").exists():
@@ -206,21 +203,12 @@ def method_key(cell: Mapping[str, Any]) -> tuple[object, ...]:
     return tuple(cell[column] for column in CELL)
 
 
-def _method(run: Run, grid: Grid) -> dict[str, Any]:
-    """A method and what it was trained on: of each axis the smallest and the largest operand."""
-    config = run.config
-    task = envs.task_of(config.figure)
-    own = {name: p.nominal for name, p in physical_parameters(domain_model(task, config.domain)).items()}
-    randomizer = make_randomizer(config.randomization, task.randomized, seed=0)
-    drawn = {} if randomizer is None else randomizer.bounds()
-    trained = []
-    for axis in grid.axes:
-        reach: list[float] = []
-        for name in axis.names:
-            values = [own[name]]
-            for (drawn_name, operation), operands in drawn.items():
-                if drawn_name == name:
-                    values = [float(operate(operation, own[name], operand)) for operand in operands]
-            reach += grid.as_operands(name, axis, values)
-        trained.append([min(reach), max(reach)])
-    return {**{column: run.cell[column] for column in CELL}, "trained": trained}
+def _methods(runs: Sequence[Run], grid: Grid) -> list[dict[str, Any]]:
+    """Each method and what it was trained on: of each axis the smallest and the largest operand."""
+    methods: dict[tuple[object, ...], list[Run]] = {}
+    for run in runs:
+        methods.setdefault(method_key(run.cell), []).append(run)
+    return [
+        {**{column: same[0].cell[column] for column in CELL}, "trained": trained_on(same, grid)}
+        for same in methods.values()
+    ]

@@ -120,7 +120,7 @@ def _figures(methods: Sequence[Method], grid: Grid, axes: Sequence[Array], horiz
     band = f"Lines are interquartile means over seeds, bands their 95{PERCENT} bootstrap intervals"
     strip = (
         f"The dashed line is {grid.base} itself; below, what each method was trained on: a point is its training "
-        "domain, a bar what randomisation could draw."
+        f"domain, a bar what it drew at its end (of normal and of learned distributions 5 to 95{PERCENT})."
     )
     if len(axes) == 1:
         chart = sweep_charts.curves_chart(methods, axes[0], labels[0], grid.origin[0], horizon)
@@ -131,7 +131,8 @@ def _figures(methods: Sequence[Method], grid: Grid, axes: Sequence[Array], horiz
             "figure": sweep_charts.maps_chart(methods, axes, labels, grid.origin, horizon),
             "title": f"Return over {' and '.join(', '.join(axis.names) for axis in grid.axes)}",
             "caption": "Interquartile means over seeds, all maps on one scale. White: what the method was trained on, "
-            "a circle is its training domain, a box or a line what randomisation could draw, cut at the map's edge. "
+            "a circle is its training domain, a box or a line what it drew at its end (of normal and of learned "
+            f"distributions 5 to 95{PERCENT}), cut at the map's edge. "
             f"The dark line is where 90{PERCENT} of the return in {grid.base} (+) is kept; \u2715 is the weakest cell.",
         }
     }

@@ -81,16 +81,6 @@ def test_a_sweep_writes_what_its_report_is_made_of(own_run: Run, tmp_path: Path)
     assert write_sweep_report(page.parent).read_bytes() == before
 
 
-def test_a_method_says_what_its_randomisation_could_draw(own_run: Run) -> None:
-    from experiments.plain import parse_config, to_plain
-
-    draws = ["torso_mass + uniform(-0.5, 1)", "floor_friction * uniform(0.6, 1.2)"]
-    drawn = {"randomization": {"method": "uniform", "draws": draws}, "domain": "target"}
-    run = Run(parse_config(type(own_run.config), {**to_plain(own_run.config), **drawn}, "test"), own_run.directory)
-    two = grid("torso_mass=-1:3:3", "foot_friction,floor_friction*0.3:2:3")
-    assert sweep._method(run, two)["trained"] == [pytest.approx([0.5, 2.0]), pytest.approx([0.6, 1.2])]
-
-
 def test_runs_that_do_not_belong_together_are_refused_before_anything_is_written(own_run: Run, tmp_path: Path) -> None:
     shutil.copytree(own_run.directory, tmp_path / "copy")
     copy = Run(own_run.config, tmp_path / "copy")

@@ -1,0 +1,67 @@
+"""The physics that runs were trained on at their end, to be drawn beside how they do elsewhere."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+import envs
+from envs.domains import domain_model
+from envs.parameters import operate, physical_parameters
+from experiments.curricula import PREFIX
+from experiments.identify import IDENTIFIED, read_identified
+from experiments.rounds import read_looks
+from experiments.run import Run
+from experiments.sweep_grid import Grid
+from randomization import make_randomizer, parse_draw
+from randomization.uniform import operands
+
+SHOWN = (0.05, 0.95)
+"""Quantiles of what was identified: a normal distribution has no ends. DORAEMON logs the same of its own."""
+
+Ranges = dict[tuple[str, str], tuple[float, float]]
+"""Smallest and largest operand of each (parameter, operation)."""
+
+
+def ranges(run: Run) -> Ranges:
+    """What was drawn when training ended: of fixed randomisation all, of what moved or was identified the last.
+
+    Raises:
+        ValueError: a file of the run is damaged.
+    """
+    drawn: Sequence[str] = ()
+    if (run.directory / IDENTIFIED).exists():
+        drawn = read_identified(run.directory / IDENTIFIED).draws
+    elif looks := read_looks(run):
+        drawn = looks[-1]["draws"]
+    if drawn:
+        draws = [parse_draw(text) for text in drawn]
+        found = operands(draws, np.tile(SHOWN, (len(draws), 1)))
+        return {key: (float(low), float(high)) for key, (low, high) in found.items()}
+    randomizer = make_randomizer(run.config.randomization, run.config.task.randomized, seed=0)
+    if randomizer is None:
+        return {}
+    bounds = dict(randomizer.bounds())
+    keys = {key: [f"{PREFIX}{key[0]}/{end}" for end in ("low", "high")] for key in bounds}
+    for row in run.rows() if randomizer.metrics() else ():
+        bounds |= {key: (row[low], row[high]) for key, (low, high) in keys.items() if low in row and high in row}
+    return bounds
+
+
+def trained_on(runs: Sequence[Run], grid: Grid) -> list[list[float]]:
+    """Of each axis the smallest and the largest operand that a method's runs were trained on, medians over seeds."""
+    found = [[_reach(run, grid, i) for i in range(len(grid.axes))] for run in runs]
+    return [[float(low), float(high)] for low, high in np.median(np.array(found), axis=0)]
+
+
+def _reach(run: Run, grid: Grid, number: int) -> tuple[float, float]:
+    model = domain_model(envs.task_of(run.config.figure), run.config.domain)
+    own = {name: parameter.nominal for name, parameter in physical_parameters(model).items()}
+    drawn, axis = ranges(run), grid.axes[number]
+    reach: list[float] = []
+    for name in axis.names:
+        values = [own[name]]
+        for (drawn_name, operation), ends in drawn.items():
+            if drawn_name == name:
+                values = [float(operate(operation, own[name], end)) for end in ends]
+        reach += grid.as_operands(name, axis, values)
+    return min(reach), max(reach)
