@@ -4,10 +4,13 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
+import vision.mmpose
 from experiments.dataset import POLICIES
 from experiments.files import digest
 from experiments.fit_pose import fit_pose
@@ -27,7 +30,7 @@ POOR = (str(POLICIES / "hopper" / "poor"),)
 SHIPPED = SAMPLE.parents[1] / "pretrained" / "pose" / "hopper" / "estimator.onnx"
 TINY = PoseConfig(
     network=FitConfig(epochs=1, batch_size=16),
-    rollouts=RolloutConfig(policies=POOR, frames=6, episodes=4, steps=60),
+    rollouts=RolloutConfig(policies=POOR, frames=6, episodes=4, steps=30),
     learned=LearnedConfig(frames=6400, epochs=1, hidden=16),
 )
 
@@ -36,11 +39,18 @@ TINY = PoseConfig(
 def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
     """A directory, and the stages that were reported.
 
-    Three updates make a network that sees nothing, so the one that ships takes its place when it is exported.
+    Three updates make a network that sees nothing, so they are made on small pictures, and the one that ships takes its
+    place when it is exported.
     """
+    train = vision.mmpose.train
+
+    def train_small(config: FitConfig, *rest: Any) -> torch.nn.Module:
+        return train(replace(config, input_size=64), *rest)
+
     directory = tmp_path_factory.mktemp("pose") / "hopper"
     stages: list[str] = []
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("vision.mmpose.train", train_small)
         patch.setattr("vision.mmpose.export", lambda model, config, file: shutil.copyfile(SHIPPED, file))
         fit_pose(TINY, SAMPLE, directory, lambda stage, done, total, note: stages.append(stage))
     return directory, list(dict.fromkeys(stages))
