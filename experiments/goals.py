@@ -8,13 +8,15 @@ import numpy as np
 import pandas as pd
 
 from experiments.findings import DASH, PERCENT, number, percent, setting_labels, span
+from experiments.objectives import stable
 from experiments.sights import matching, ratio
 from experiments.statistics import Array, bootstrap, interval, iqm, random_stream, seed_scores
 from experiments.tables import CELL
 
-SCORES = ("iqm", "gap", "relative_gap", "sd")
+SCORES = ("iqm", "gap", "relative_gap", "sd", "stable")
 """Numbers that a goal can be about: the IQM over seeds in ``eval_domain``; what is lost from the study's source to it,
-in units of return or as a share of the return in the source; the standard deviation of the seeds' returns in it."""
+in units of return or as a share of the return in the source; the standard deviation of the seeds' returns in it; the
+IQM over seeds of each policy's :func:`experiments.objectives.stable` return."""
 AT_LEAST, AT_MOST = "\u2265", "\u2264"
 Reached = tuple[float, float, float]
 """A number with the ends of its 95 % interval."""
@@ -78,6 +80,9 @@ def _reached(row: pd.Series, goal: Mapping[str, Any], study: Mapping[str, Any], 
     if score == "iqm":
         return row["iqm"], row["iqm_low"], row["iqm_high"]
     key = [*row[CELL], row["eval_domain"], score]
+    if score == "stable":
+        there = matching(episodes, {**row[CELL], "eval_domain": row["eval_domain"]})
+        return _with_interval(iqm, there.groupby("seed")["return"].agg(_stable).to_numpy(float), key)
     scores = seed_scores(matching(episodes, dict(row[CELL]))).unstack("eval_domain")
     if score == "sd":
         there = scores[row["eval_domain"]].dropna().to_numpy(float)
@@ -93,6 +98,10 @@ def _with_interval(statistic: Callable[[Array], float], scores: Array, key: list
         return math.nan, math.nan, math.nan
     low, high = interval(bootstrap(statistic, scores, random_stream(0, *key)))
     return statistic(scores), low, high
+
+
+def _stable(returns: pd.Series) -> float:
+    return stable(returns.to_numpy(float), np.empty(0))
 
 
 def _spread(scores: Array) -> float:

@@ -5,21 +5,23 @@ import pandas as pd
 import pytest
 
 from experiments.goals import check_goal, goals_reached
-from experiments.statistics import summarize
+from experiments.statistics import iqm, summarize
 from experiments.study_config import Goal
 
 IN_SOURCE = np.array([1800.0, 1810, 1790, 1800, 1800])
 LOST = np.array([36.0, 30, 42, 36, 36])  # the IQM is 36: 2 % of 1800
 
 
-def judged() -> pd.DataFrame:
+def judged(episodes: int = 1) -> pd.DataFrame:
     cell = {"study": "s", "figure": "hopper", "horizon": 500, "pipeline": "state", "agent": "ppo", "steps": 1}
     cell |= {"randomization": "wide", "train_domain": "source", "episode": 0, "length": 500}
     return pd.DataFrame(
         [
             {**cell, "eval_domain": domain, "seed": seed, "return": value, "terminated": False, "diverged": False}
+            | {"episode": episode}
             for domain, values in (("source", IN_SOURCE), ("target", IN_SOURCE - LOST))
             for seed, value in enumerate(values)
+            for episode in range(episodes)
         ]
     )
 
@@ -52,6 +54,17 @@ def test_the_spread_of_seeds() -> None:
     assert interval.startswith("0 to 1")  # some resamples hold one value five times
     assert reached(score="sd", at_most=12)[3] == "met, within the uncertainty"
     assert reached(score="sd", at_most=5)[3] == "missed by 6"
+
+
+def test_the_mean_of_a_seeds_episodes_less_their_deviation() -> None:
+    wanted: dict[str, Any] = {"text": "g", "randomization": "wide", "train_domain": "source", "eval_domain": "target"}
+    wanted |= {"score": "stable", "at_least": 1750}
+    episodes = judged(episodes=2)
+    episodes["return"] += np.where(episodes["episode"] == 0, 10, -10) * (1 + episodes["seed"])
+    (row,) = goals_reached({"goals": [wanted], "source": "source"}, summarize(episodes), episodes)
+    each = [1764 - 10, 1780 - 20, 1748 - 30, 1764 - 40, 1764 - 50]
+    assert row["reached"] == f"{iqm(np.array(each, float)):.0f}"
+    assert row["verdict"].startswith("missed by")
 
 
 def test_a_return_of_at_least_or_at_most() -> None:
