@@ -8,7 +8,9 @@ again elsewhere and goes on from the last checkpoint. simgap must be installed o
 import contextlib
 import logging
 import os
+import signal
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -243,7 +245,8 @@ def connect(where: ExecutorConfig, root: Path, workers: int = 0) -> Iterator[Ray
         raise ValueError(f"no Ray cluster answers at {address}; accepted: HOST:PORT, auto, or none to start one here")
     own: dict[str, Any] = {"num_cpus": workers or cores(), "include_dashboard": False} if address == "local" else {}
     try:
-        ray.init(address, logging_level=logging.ERROR, log_to_driver=False, **own)
+        with _own_sigterm():
+            ray.init(address, logging_level=logging.ERROR, log_to_driver=False, **own)
     except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
         reason = " ".join(str(error).split())
         raise ValueError(
@@ -256,6 +259,17 @@ def connect(where: ExecutorConfig, root: Path, workers: int = 0) -> Iterator[Ray
         yield executor
     finally:
         ray.shutdown()
+
+
+@contextlib.contextmanager
+def _own_sigterm() -> Iterator[None]:
+    """Ray would end this process by SystemExit when it is asked to, and go on doing so when it is shut down."""
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, before)
 
 
 def answers(address: str) -> bool:

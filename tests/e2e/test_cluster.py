@@ -58,9 +58,11 @@ def local(study: StudyConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
     """A head without a CPU and two nodes with one each, every one with processes of its own."""
     monkeypatch.setenv("RAY_worker_niceness", "0")  # Ray's own choice, 15, starves them beside other tests
+    before = signal.getsignal(signal.SIGTERM)
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
     for _ in range(2):
         cluster.add_node(num_cpus=1)
+    signal.signal(signal.SIGTERM, before)  # the nodes are part of this process, and leave a handler to it
     yield cluster
     ray.shutdown()
     cluster.shutdown()
@@ -162,9 +164,10 @@ def test_runs_travel_through_a_store(study: StudyConfig, local: Path, cluster: C
     assert all((run.directory / "learning_curve.png").exists() for run in runs)
 
 
-def test_a_cluster_that_goes_away_is_one_line_and_finished_work_is_kept(
-    study: StudyConfig, cluster: Cluster, tmp_path: Path
-) -> None:
+def test_a_cluster_that_goes_away_is_one_line_and_finished_work_is_kept(cluster: Cluster, tmp_path: Path) -> None:
+    study = parse_config(
+        StudyConfig, {**STUDY, "base": {**STUDY["base"], "steps": 10**7}}, "study"
+    )  # outlives the test
     cells = [tmp_path / "runs" / config.path for config in study.runs()]
 
     def kill() -> None:

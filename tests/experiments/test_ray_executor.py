@@ -105,6 +105,7 @@ def module(directory: Path, code: str) -> str:
 
 def test_exit_status_output_and_input_come_back(address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    before = signal.getsignal(signal.SIGTERM)
     name = module(tmp_path, "import os, sys; print(sys.stdin.read(), os.environ['OMP_NUM_THREADS']); sys.exit('bad')")
     with open_executor(ExecutorConfig("ray", address), tmp_path) as executor:
         assert executor.slots() == 2
@@ -112,6 +113,7 @@ def test_exit_status_output_and_input_come_back(address: str, tmp_path: Path, mo
         assert (finish(process), process.pid) == (1, 0)
     assert (tmp_path / "a" / "log.txt").read_text() == "said 1\nbad\n"
     assert not ray.is_initialized()
+    assert signal.getsignal(signal.SIGTERM) == before  # Ray would leave one of its own
 
 
 def test_a_process_that_is_killed_is_begun_again(address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

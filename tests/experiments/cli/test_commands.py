@@ -25,8 +25,8 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """What ``simgap train`` would have trained: nothing is."""
     calls: list[dict[str, Any]] = []
 
-    def train(config: RunConfig, runs: Path, threads: int, report: object) -> Run:
-        calls.append({"config": config, "runs": runs, "threads": threads})
+    def train(config: RunConfig, runs: Path, threads: int, report: object, wandb: str) -> Run:
+        calls.append({"config": config, "runs": runs, "threads": threads, "wandb": wandb})
         return Run(config, runs / config.path)
 
     monkeypatch.setattr("experiments.train.train", train)
