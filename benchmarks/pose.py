@@ -43,7 +43,8 @@ def contenders(size: int, threads: int) -> Mapping[str, Look]:
         RuntimeError: MMPose is not installed.
     """
     try:
-        from vision.mmpose import Exported, build, export  # takes seconds to load, and need not be installed
+        from vision.mmpose import build  # takes seconds to load, and need not be installed
+        from vision.pose_export import Exported, export
     except ModuleNotFoundError as error:
         raise RuntimeError(
             f"the comparison needs MMPose ({error}): pip install -c constraints.txt -e '.[pose]', "

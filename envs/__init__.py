@@ -15,13 +15,14 @@ import gymnasium
 
 from envs.ant import Ant
 from envs.anymal_c import AnymalC
-from envs.batched import BatchedEnv, Randomizer
+from envs.batched import BatchedEnv
 from envs.domains import Domain, domain_model, parse_domain
 from envs.half_cheetah import HalfCheetah
 from envs.hopper import Hopper
 from envs.inverted_pendulum import InvertedPendulum
 from envs.options import figure_text, file_form, make_task, split_figure
 from envs.parameters import physical_parameters
+from envs.randomizer import Randomizer
 from envs.simulator import Simulator
 from envs.single import SingleEnv
 from envs.task import Task

@@ -1,7 +1,7 @@
 """Many simulations of one figure behind Stable-Baselines3's VecEnv, advanced by one native call."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import mujoco
 import numpy as np
@@ -15,39 +15,12 @@ from envs.disturbances import Disturbances
 from envs.domains import domain_model, parse_domain
 from envs.frames import Ids, Shot
 from envs.parameters import FIELDS, find_parameter, operate, physical_parameters, write_parameters
+from envs.randomizer import Randomizer
 from envs.render import Renderer
 from envs.task import CONTACT_FORCES, Array, Task, action_space, observation_space
 
 DIVERGED = 1e10
 """A state beyond this, or not a number, is a failed simulation (MuJoCo's own limit, ``mjMAXVAL``)."""
-
-
-class Randomizer(Protocol):
-    """Who decides the physical parameters of an episode. Keys are ``(environment, episode)`` rows."""
-
-    def bounds(self) -> Mapping[tuple[str, str], tuple[float, float]]:
-        """Smallest and largest operand of each ``(parameter, operation)`` that can ever be drawn."""
-        ...
-
-    def sample(self, keys: npt.NDArray[np.int64]) -> Mapping[tuple[str, str], Array]:
-        """Operands ``(n,)`` of each ``(parameter, operation)`` for ``(n, 2)`` keys."""
-        ...
-
-    def observe(self, keys: npt.NDArray[np.int64], parameters: Mapping[str, Array], returns: Array) -> None:
-        """Learn from finished episodes: their keys ``(n, 2)``, absolute parameter values and returns, each ``(n,)``."""
-        ...
-
-    def metrics(self) -> Mapping[str, float]:
-        """What to log of it: of each parameter that moves, ``<parameter>/low`` and ``<parameter>/high`` operands."""
-        ...
-
-    def state_dict(self) -> dict[str, Any]:
-        """What it has learned, as arrays and plain values; empty where that is nothing."""
-        ...
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continue from :meth:`state_dict`."""
-        ...
 
 
 class BatchedEnv(VecEnv):

@@ -149,7 +149,8 @@ def _estimator(config: PoseConfig, dataset: Path, figure: str, directory: Path, 
     if (directory / ESTIMATOR).exists():
         return
     try:
-        from vision.mmpose import best, export, train  # MMPose takes seconds to load, and need not be installed
+        from vision.mmpose import best, train  # MMPose takes seconds to load, and need not be installed
+        from vision.pose_export import export
     except ModuleNotFoundError as error:
         raise RuntimeError(
             f"training needs MMPose ({error}): pip install -c constraints.txt -e '.[pose]', "

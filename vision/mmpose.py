@@ -1,4 +1,4 @@
-"""The sole importer of MMPose: the parts that it lacks, training through MMEngine's Runner, and export."""
+"""The sole importer of MMPose: the parts that it lacks, and training through MMEngine's Runner."""
 
 import json
 import time
@@ -15,7 +15,7 @@ import torch
 from vision.decoding import soft_argmax, soft_argmax_of_axes
 from vision.keypoints import Keypoints
 from vision.pose_config import FitConfig
-from vision.pose_networks import SIMCC_BETA, SPLIT, STRIDE, network
+from vision.pose_networks import SIMCC_BETA, SPLIT, STRIDE, network, simcc_window
 from vision.pose_runner import runner_config
 from vision.stand_ins import openmmlab
 from vision.weights import load_weights, read_checkpoint, read_tensors, with_arrays
@@ -90,10 +90,6 @@ class SoftArgmax(MSRAHeatmap):
         return STRIDE * np.asarray(points, np.float64), np.asarray(scores, np.float64)
 
 
-def _simcc_window(sigma: float) -> int:
-    return round(3.5 * sigma)
-
-
 @KEYPOINT_CODECS.register_module()
 class SoftSimCC(SimCCLabel):
     """RTMPose's targets along each axis; decoded by :func:`vision.decoding.soft_argmax_of_axes`."""
@@ -103,7 +99,7 @@ class SoftSimCC(SimCCLabel):
     ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
         """Keypoints ``(n, k, 2)`` in input pixels, and confidences ``(n, k)``."""
         across, down = (SIMCC_BETA * torch.from_numpy(np.atleast_3d(logits)) for logits in (simcc_x, simcc_y))
-        points, scores = soft_argmax_of_axes(across, down, _simcc_window(self.sigma[0]))
+        points, scores = soft_argmax_of_axes(across, down, simcc_window(self.sigma[0]))
         return points.double().numpy() / SPLIT, scores.double().numpy()
 
 
@@ -280,44 +276,3 @@ def build(config: FitConfig, keypoints: Keypoints) -> torch.nn.Module:
         init_default_scope("mmpose")
         model: torch.nn.Module = MODELS.build(network(config.model, config.input_size, len(keypoints.names)))
     return model.eval()
-
-
-class Exported(torch.nn.Module):
-    """A network with its normalisation before and its decoding behind."""
-
-    mean: torch.Tensor
-    std: torch.Tensor
-
-    def __init__(self, model: Any, config: FitConfig) -> None:
-        super().__init__()
-        self.backbone, self.head, self._config = model.backbone, model.head, config
-        self.register_buffer("mean", model.data_preprocessor.mean.view(1, 3, 1, 1))
-        self.register_buffer("std", model.data_preprocessor.std.view(1, 3, 1, 1))
-
-    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """RGB ``(n, h, w, 3)`` uint8 to pixels ``(n, k, 2)`` and confidences ``(n, k)``."""
-        answer = self.head(self.backbone((images.permute(0, 3, 1, 2).float() - self.mean) / self.std))
-        if self._config.model == "rtmpose-t":
-            across, down = (SIMCC_BETA * logits for logits in answer)
-            window = _simcc_window(self.head.decoder.sigma[0])
-            points, scores = soft_argmax_of_axes(across, down, window)
-            return points / SPLIT, scores
-        points, scores = soft_argmax(answer)
-        return points * STRIDE, scores
-
-
-def export(model: torch.nn.Module, config: FitConfig, file: Path) -> None:
-    """Write the network as ONNX, for :class:`vision.runtime.PoseRuntime`."""
-    exported = Exported(model.cpu(), config).eval()
-    images = torch.zeros((2, config.input_size, config.input_size, 3), dtype=torch.uint8)
-    with openmmlab():
-        torch.onnx.export(
-            exported,
-            (images,),
-            str(file),
-            input_names=["images"],
-            output_names=["keypoints", "scores"],
-            dynamic_axes={name: {0: "n"} for name in ("images", "keypoints", "scores")},
-            opset_version=17,
-            dynamo=False,
-        )

@@ -12,6 +12,11 @@ SIMCC_BETA = 10.0
 """RTMPose's factor between its logits and the softmax, ibid."""
 
 
+def simcc_window(sigma: float) -> int:
+    """Bins on each side of the peak that RTMPose's answers count in, by the ``sigma`` of its targets."""
+    return round(3.5 * sigma)
+
+
 def network(model: str, size: int, keypoints: int) -> dict[str, Any]:
     """MMPose's configuration of ``model`` for square inputs of ``size`` px and that many keypoints."""
     backbone, head = {"hrnet": _hrnet, "scnet50": _scnet50, "rtmpose-t": _rtmpose_t}[model](size, keypoints)

@@ -18,8 +18,9 @@ from vision.runtime import FAINT, PoseRuntime
 def estimator(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An estimator of 64 px that knows nothing."""
     from vision.keypoints import keypoints_of
-    from vision.mmpose import build, export
+    from vision.mmpose import build
     from vision.pose_config import FitConfig
+    from vision.pose_export import export
 
     config, file = FitConfig(input_size=64), tmp_path_factory.mktemp("estimator") / "estimator.onnx"
     torch.manual_seed(0)

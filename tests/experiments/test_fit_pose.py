@@ -51,7 +51,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
     stages: list[str] = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("vision.mmpose.train", train_small)
-        patch.setattr("vision.mmpose.export", lambda model, config, file: shutil.copyfile(SHIPPED, file))
+        patch.setattr("vision.pose_export.export", lambda model, config, file: shutil.copyfile(SHIPPED, file))
         fit_pose(TINY, SAMPLE, directory, lambda stage, done, total, note: stages.append(stage))
     return directory, list(dict.fromkeys(stages))
 

@@ -11,8 +11,9 @@ import pytest
 import torch
 
 from vision.keypoints import keypoints_of
-from vision.mmpose import Exported, SoftArgmax, SpatialSoftmaxLoss, Warp, best, build, export, train
+from vision.mmpose import SoftArgmax, SpatialSoftmaxLoss, Warp, best, build, train
 from vision.pose_config import MODELS, FitConfig
+from vision.pose_export import Exported, export
 from vision.runtime import FAINT, PoseRuntime
 from vision.weights import read_tensors
 
