@@ -204,11 +204,20 @@ def _gain_words(row: Mapping[str, Any], target: str) -> str:
     return f"{words}, {closed} ({span(row['share_low'], row['share_high'], percent)})."
 
 
-def cautions(study: Mapping[str, Any], summary: pd.DataFrame, episodes: pd.DataFrame, missing: int) -> list[str]:
-    """What a reader must know before believing the numbers: ``missing`` runs, missing or few seeds, divergence."""
+def cautions(
+    study: Mapping[str, Any], summary: pd.DataFrame, episodes: pd.DataFrame, provenance: Mapping[str, Any]
+) -> list[str]:
+    """What a reader must know before believing the numbers: runs that are missing or another study's, missing or few
+    seeds, divergence."""
     notes = []
+    missing = provenance.get("missing_runs", 0)
     if missing:
         notes.append(f"The study is not complete: {count(missing, 'run')} missing.")
+    for other, runs in provenance.get("taken_over", {}).items():
+        notes.append(
+            f"{count(len(runs), 'run')} taken over from study {other}, which trains the same; their time is not in "
+            "this study's wall-clock."
+        )
     fewest = int(summary["n_seeds"].min())
     if fewest < FEW_SEEDS:
         notes.append(

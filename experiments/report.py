@@ -92,7 +92,7 @@ def write_report(directory: Path) -> Path:
         "study": study,
         "provenance": provenance,
         "answer": findings.answer(study, summary, lost),
-        "cautions": findings.cautions(study, summary, episodes, provenance.get("missing_runs", 0)),
+        "cautions": findings.cautions(study, summary, episodes, provenance),
         "headlines": report_tables.headlines(study, summary),
         "setting": findings.setting_words(summary.iloc[0]) if single else "",
         "horizons": findings.horizons(summary),

@@ -12,11 +12,12 @@ from experiments.files import read_json, write_json, write_text
 from experiments.plain import to_yaml
 from experiments.play import record_video
 from experiments.progress import StudyProgress
+from experiments.published import published_rows, take_videos, taken_over
 from experiments.report import write_report
 from experiments.run import RESULTS, RUNS, Run, create_run, provenance
 from experiments.sights import MODEL, TRUE
 from experiments.study_config import StudyConfig
-from experiments.study_tables import Rows, published_rows, rows_of, write_tables
+from experiments.study_tables import Rows, rows_of, write_tables
 from experiments.teacher import teacher_directory
 from experiments.wandb_output import Wandb
 
@@ -39,7 +40,7 @@ def run_study(
         results_root: where the study's directory goes.
         workers: processes at a time, 0 for one a core of this machine or of the cluster.
         finished_only: start nothing; the report covers what has finished.
-        published: runs that the study's directory reports already count as finished.
+        published: runs that a directory of results holds already, the study's or another's, count as finished.
         where: what runs the processes.
         wandb: whether runs log to Weights & Biases: off, offline or online.
 
@@ -53,8 +54,9 @@ def run_study(
     if workers < 0:
         raise ValueError(f"workers is {workers}; it must be 0 (one a core) or more")
     directory = results_root / study.name
-    known = _without_teachers(published_rows(study, directory), study, runs_root) if published else {}
-    with _wall_clock(runs_root / study.name / "wall_clock.json", directory if known else None) as spent:
+    known = _without_teachers(published_rows(study, results_root), study, runs_root) if published else {}
+    own = any(rows.study == study.name for rows in known.values())
+    with _wall_clock(runs_root / study.name / "wall_clock.json", directory if own else None) as spent:
         configs = [config for config in study.runs() if config.path not in known]
         if finished_only:
             configs = [config for config in configs if (runs_root / config.path).is_dir()]
@@ -133,16 +135,17 @@ def collect(
 ) -> None:
     """Gather what runs produced into the study's directory: tables, provenance and one video a cell.
 
-    The rows of runs that were ``published`` there before are kept, as are their videos. ``spent`` says when the study
-    ``started`` and its wall-clock ``wall_s``, s.
+    The rows of runs that were ``published`` there before are kept, as are their videos; those of another study are
+    taken over. ``spent`` says when the study ``started`` and its wall-clock ``wall_s``, s.
     """
     rows = {**published, **{run.config.path: rows_of(run, study) for run in runs}}
     planned = study.runs()
     write_text(directory / "study.yaml", to_yaml(study))
     write_tables([rows[config.path] for config in planned if config.path in rows], directory)
     command = f"simgap study {study.name}"
-    facts = {**provenance(), **spent, "command": command, "missing_runs": len(planned) - len(rows)}
-    write_json(directory / "provenance.json", facts)
+    lacking = {"missing_runs": len(planned) - len(rows), "taken_over": taken_over(rows, study)}
+    write_json(directory / "provenance.json", {**provenance(), **spent, "command": command, **lacking})
+    take_videos(published, study, directory)
     for run in runs:
         # The first seed, not the best one.
         for sight in study.sights_of(run.config) if run.config.seed == 0 else ():

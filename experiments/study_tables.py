@@ -9,16 +9,15 @@ import pandas as pd
 
 from experiments.curricula import read_curriculum
 from experiments.evaluate import seen_as
-from experiments.files import read_yaml, write_text
+from experiments.files import write_text
 from experiments.metrics import read_curve
-from experiments.plain import parse_config
-from experiments.run import RUNS, Run
+from experiments.run import Run
 from experiments.statistics import read_episodes
 from experiments.study_config import StudyConfig
-from experiments.tables import CURRICULA, CURVES, EPISODES, read_table
+from experiments.tables import CURRICULA, CURVES, EPISODES
 from experiments.tables import RUNS as RUN_COLUMNS
 
-_CELL = ["figure", "pipeline", "randomization", "agent", "train_domain"]
+CELL_COLUMNS = ["figure", "pipeline", "randomization", "agent", "train_domain"]
 
 
 @dataclass(frozen=True)
@@ -31,11 +30,13 @@ class Rows:
     """One row."""
     curriculum: pd.DataFrame
     """Empty where the randomisation did not move."""
+    study: str
+    """That trained it: another one where the rows are taken over."""
 
 
 def rows_of(run: Run, study: StudyConfig) -> Rows:
     """The rows of a finished run; it may have been judged elsewhere and otherwise than the study asks for too."""
-    cell = {key: run.cell[key] for key in (*_CELL, "seed")}
+    cell = {key: run.cell[key] for key in (*CELL_COLUMNS, "seed")}
     curve = read_curve(run)
     # A hundred points a run draw the same curve as a thousand.
     curve = curve.iloc[:: max(1, len(curve) // 100)].assign(**cell)
@@ -53,40 +54,8 @@ def rows_of(run: Run, study: StudyConfig) -> Rows:
         "target_episodes": result["target_episodes"],
         "target_steps": result["target_steps"],
     }
-    return Rows(_asked(read_episodes(run.episodes), run, study), curve, pd.DataFrame([facts]), curriculum)
-
-
-def published_rows(study: StudyConfig, directory: Path) -> dict[Path, Rows]:
-    """The rows of those of the study's runs that ``directory`` reports with the same configuration and judgement.
-
-    Returns:
-        By the run's path; empty where there is no such directory.
-
-    Raises:
-        ValueError: the directory's files are damaged.
-    """
-    file = directory / "study.yaml"
-    if not file.is_file():
-        return {}
-    before = parse_config(StudyConfig, read_yaml(file), str(file))
-    known = {config.path: config for config in before.runs()}
-    episodes = read_episodes(directory / "episodes.csv")
-    curves, runs = read_table(directory / "curves.csv", CURVES), read_table(directory / "runs.csv", RUN_COLUMNS)
-    moved = pd.DataFrame(columns=list(CURRICULA))
-    if (directory / "curricula.csv").is_file():
-        moved = read_table(directory / "curricula.csv", CURRICULA)
-    found = {}
-    for config in study.runs():
-        if known.get(config.path) != config:
-            continue
-        run = Run(config, RUNS / config.path)
-        judged = _asked(_of(episodes, run, [key for key in run.cell if key != "pipeline"]), run, study)
-        row = runs[(runs["cell"] == run.directory.parent.name) & (runs["seed"] == config.seed)]
-        asked = len(study.domains) * len(study.sights_of(config)) * study.episodes
-        if len(row) == 1 and len(judged) == asked:
-            own = [*_CELL, "seed"]
-            found[config.path] = Rows(judged, _of(curves, run, own), row, _of(moved, run, own))
-    return found
+    episodes = asked(read_episodes(run.episodes), run, study)
+    return Rows(episodes, curve, pd.DataFrame([facts]), curriculum, study.name)
 
 
 def write_tables(rows: Sequence[Rows], directory: Path) -> None:
@@ -105,12 +74,8 @@ def write_tables(rows: Sequence[Rows], directory: Path) -> None:
         write_text(directory / f"{name}.csv", table.to_csv(index=False, float_format=form))
 
 
-def _asked(episodes: pd.DataFrame, run: Run, study: StudyConfig) -> pd.DataFrame:
-    """The run's episodes in the study's domains, seen as it says."""
+def asked(episodes: pd.DataFrame, run: Run, study: StudyConfig) -> pd.DataFrame:
+    """The run's first episodes in the study's domains, seen as it says, as many as it wants."""
     seen = {seen_as(run, sight) for sight in study.sights_of(run.config)}
-    return episodes[episodes["eval_domain"].isin(study.domains) & episodes["pipeline"].isin(seen)]
-
-
-def _of(table: pd.DataFrame, run: Run, columns: Sequence[str]) -> pd.DataFrame:
-    """The rows of a study's table that are the run's."""
-    return table[(table[list(columns)] == pd.Series({key: run.cell[key] for key in columns})).all(axis=1)]
+    wanted = episodes["eval_domain"].isin(study.domains) & episodes["pipeline"].isin(seen)
+    return episodes[wanted & (episodes["episode"] < study.episodes)]

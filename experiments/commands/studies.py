@@ -29,8 +29,8 @@ def study(
         results: Directory that the study's own directory goes to.
         workers: Runs at a time, 0 for one a core of this machine or of the cluster.
         finished: Train nothing; report on the runs that have finished so far.
-        published: Do not train again what the study's directory of results reports already with the same
-            configuration, such as runs of another machine.
+        published: Do not train again what the directory of results reports already, of this study or of another, with
+            the same configuration, such as runs of another machine.
         where: What runs them.
         wandb: Log each run to Weights & Biases too: offline into its directory (for wandb sync), or online.
     """

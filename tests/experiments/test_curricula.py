@@ -17,9 +17,10 @@ from experiments.config import RunConfig
 from experiments.curricula import curriculum_chart, figures, parameters, read_curriculum
 from experiments.evaluate import evaluate
 from experiments.plain import parse_config, to_plain, to_yaml
+from experiments.published import published_rows
 from experiments.run import Run
 from experiments.study_config import StudyConfig
-from experiments.study_tables import published_rows, rows_of, write_tables
+from experiments.study_tables import rows_of, write_tables
 from experiments.tables import CURRICULA, read_table
 from experiments.train import train
 
@@ -197,11 +198,12 @@ def test_a_study_keeps_what_moved_and_finds_it_again(runs: dict[str, Run], tmp_p
     study = parse_config(StudyConfig, {**told, "base": base, "cells": [{}]}, "s")
     rows = rows_of(run, study)
     assert len(rows.curriculum) == len(read_curriculum(run))
-    directory = tmp_path / "results"
-    directory.mkdir()
+    directory = tmp_path / "results" / "tiny"
+    directory.mkdir(parents=True)
     write_tables([rows], directory)
     (directory / "study.yaml").write_text(to_yaml(study))
-    (found,) = published_rows(study, directory).values()
+    (directory / "provenance.json").write_text("{}")
+    (found,) = published_rows(study, tmp_path / "results").values()
     assert found.curriculum["quantity"].tolist() == rows.curriculum["quantity"].tolist()
     np.testing.assert_allclose(found.curriculum["value"], rows.curriculum["value"], rtol=1e-5)
     write_tables([replace(rows, curriculum=rows.curriculum.iloc[:0])], directory)

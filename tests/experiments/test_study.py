@@ -328,7 +328,29 @@ def test_a_published_teacher_is_trained_again_for_its_students(
     ]
 
 
-@pytest.mark.parametrize("changes", [{"episodes": 2}, {"target": "nominal"}, {"base": {**STUDY["base"], "steps": 512}}])
+def test_what_another_study_published_is_taken_over(
+    done: Roots, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its first episodes count, and its video; the report says whose they are, also when it is made again."""
+    roots = done.copy(tmp_path)
+    shutil.rmtree(roots.runs)
+    monkeypatch.setattr(executors, "_start", start_nothing)
+    other = make(name="other", episodes=2)
+    directory = roots.results / "other"
+    for _ in range(2):
+        roots.run(other, published=True)
+        theirs, ours = (read_episodes(folder / "episodes.csv") for folder in (roots.directory, directory))
+        assert set(ours.pop("study")) == {"other"}
+        expected = theirs[theirs["episode"] < 2].drop(columns="study")
+        pd.testing.assert_frame_equal(ours.reset_index(drop=True), expected.reset_index(drop=True))
+        videos = {video.name: video.read_bytes() for video in (roots.directory / "videos").iterdir()}
+        assert {video.name: video.read_bytes() for video in (directory / "videos").iterdir()} == videos
+        assert [len(places) for places in read_json(directory / "provenance.json")["taken_over"].values()] == [4]
+        assert "4 runs taken over from study little, which trains the same;" in (directory / "README.md").read_text()
+    assert read_json(directory / "provenance.json")["wall_s"] < read_json(roots.directory / "provenance.json")["wall_s"]
+
+
+@pytest.mark.parametrize("changes", [{"episodes": 4}, {"target": "nominal"}, {"base": {**STUDY["base"], "steps": 512}}])
 def test_what_was_published_otherwise_does_not_count(
     done: Roots, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]
 ) -> None:
