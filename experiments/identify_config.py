@@ -30,7 +30,9 @@ def check(config: "RunConfig") -> None:
             "drawn; accepted: none"
         )
     if config.teacher:
-        raise ValueError(f"agent dagger draws as its teacher did; accepted with identify.method {method}: another")
+        raise ValueError(
+            f"agent {config.agent.name} draws as its teacher did; accepted with identify.method {method}: another"
+        )
     if method == "simopt" and config.pipeline != "state":
         raise ValueError(f"simopt simulates policies on the state; accepted: pipeline state, not {config.pipeline}")
     search = search_of(config)

@@ -7,16 +7,14 @@ import numpy as np
 import envs
 from envs.domains import domain_model
 from envs.parameters import operate, physical_parameters
-from experiments.curricula import PREFIX
+from experiments.curricula import read_curriculum
 from experiments.identify import IDENTIFIED, read_identified
 from experiments.rounds import read_looks
 from experiments.run import Run
 from experiments.sweep_grid import Grid
 from randomization import make_randomizer, parse_draw
+from randomization.doraemon import SHOWN
 from randomization.uniform import operands
-
-SHOWN = (0.05, 0.95)
-"""Quantiles of what was identified: a normal distribution has no ends. DORAEMON logs the same of its own."""
 
 Ranges = dict[tuple[str, str], tuple[float, float]]
 """Smallest and largest operand of each (parameter, operation)."""
@@ -24,6 +22,8 @@ Ranges = dict[tuple[str, str], tuple[float, float]]
 
 def ranges(run: Run) -> Ranges:
     """What was drawn when training ended: of fixed randomisation all, of what moved or was identified the last.
+
+    What was identified has no ends; it counts between the quantiles that DORAEMON logs of its own.
 
     Raises:
         ValueError: a file of the run is damaged.
@@ -40,28 +40,33 @@ def ranges(run: Run) -> Ranges:
     randomizer = make_randomizer(run.config.randomization, run.config.task.randomized, seed=0)
     if randomizer is None:
         return {}
-    bounds = dict(randomizer.bounds())
-    keys = {key: [f"{PREFIX}{key[0]}/{end}" for end in ("low", "high")] for key in bounds}
-    for row in run.rows() if randomizer.metrics() else ():
-        bounds |= {key: (row[low], row[high]) for key, (low, high) in keys.items() if low in row and high in row}
-    return bounds
+    bounds = randomizer.bounds()
+    if not randomizer.metrics():
+        return bounds
+    last = read_curriculum(run).groupby("quantity")["value"].last()
+    return {
+        key: (last.get(f"{key[0]}/low", low), last.get(f"{key[0]}/high", high)) for key, (low, high) in bounds.items()
+    }
 
 
 def trained_on(runs: Sequence[Run], grid: Grid) -> list[list[float]]:
     """Of each axis the smallest and the largest operand that a method's runs were trained on, medians over seeds."""
-    found = [[_reach(run, grid, i) for i in range(len(grid.axes))] for run in runs]
+    found = [_reaches(run, grid) for run in runs]
     return [[float(low), float(high)] for low, high in np.median(np.array(found), axis=0)]
 
 
-def _reach(run: Run, grid: Grid, number: int) -> tuple[float, float]:
+def _reaches(run: Run, grid: Grid) -> list[tuple[float, float]]:
     model = domain_model(envs.task_of(run.config.figure), run.config.domain)
     own = {name: parameter.nominal for name, parameter in physical_parameters(model).items()}
-    drawn, axis = ranges(run), grid.axes[number]
-    reach: list[float] = []
-    for name in axis.names:
-        values = [own[name]]
-        for (drawn_name, operation), ends in drawn.items():
-            if drawn_name == name:
-                values = [float(operate(operation, own[name], end)) for end in ends]
-        reach += grid.as_operands(name, axis, values)
-    return min(reach), max(reach)
+    drawn = ranges(run)
+    found = []
+    for axis in grid.axes:
+        reach: list[float] = []
+        for name in axis.names:
+            values = [own[name]]
+            for (drawn_name, operation), ends in drawn.items():
+                if drawn_name == name:
+                    values = [float(operate(operation, own[name], end)) for end in ends]
+            reach += grid.as_operands(name, axis, values)
+        found.append((min(reach), max(reach)))
+    return found

@@ -6,7 +6,7 @@ arXiv:1710.06537; Kumar et al. 2021, arXiv:2107.04034).
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import gymnasium
 import numpy as np
@@ -16,7 +16,7 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepR
 
 from envs import BatchedEnv
 from pipelines.choices import check_choices
-from pipelines.privileged import Physics, vectors
+from pipelines.privileged import TRUE_STATE, Physics, vectors
 
 Array = npt.NDArray[np.float64]
 
@@ -40,6 +40,9 @@ class HistoryPipeline:
     parameters: tuple[str, ...] = ()
     """Physical parameters that such a critic sees, of those that are drawn; none for all of them."""
 
+    sights: ClassVar[tuple[str, ...]] = TRUE_STATE
+    training_sight: ClassVar[str] = TRUE_STATE[0]
+
     def __post_init__(self) -> None:
         check_choices(self, critic=CRITICS)
         low = 1 if self.critic == "same" else 0
@@ -49,16 +52,6 @@ class HistoryPipeline:
             )
         if self.parameters and self.critic == "same":
             raise ValueError("parameters are given, but the critic sees the same as the actor; accepted: none")
-
-    @property
-    def sights(self) -> tuple[str, ...]:
-        """What it can be judged through; the first is its own."""
-        return ("state",)
-
-    @property
-    def training_sight(self) -> str:
-        """What it is trained through."""
-        return "state"
 
     def wrap(self, env: BatchedEnv, sight: str, seed: int) -> VecEnv:
         """The environment with its history; nothing here is random.

@@ -5,7 +5,7 @@ Its policy is the teacher of a student who has to infer them from history, see :
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import gymnasium
 import numpy as np
@@ -18,6 +18,8 @@ from envs import BatchedEnv, domain_model, physical_parameters
 Array = npt.NDArray[np.float64]
 
 MAX_LATENT = 256
+TRUE_STATE = ("state",)
+"""All that a pipeline of the true state can be judged and trained through."""
 
 
 @dataclass(frozen=True)
@@ -33,19 +35,12 @@ class PrivilegedPipeline:
     latent: int = 8
     """Numbers that an encoder makes of the parameters for the policy, as in RMA; 0 shows them as they are."""
 
+    sights: ClassVar[tuple[str, ...]] = TRUE_STATE
+    training_sight: ClassVar[str] = TRUE_STATE[0]
+
     def __post_init__(self) -> None:
         if not 0 <= self.latent <= MAX_LATENT:
             raise ValueError(f"latent is {self.latent}; it must be from 0 to {MAX_LATENT}")
-
-    @property
-    def sights(self) -> tuple[str, ...]:
-        """What it can be judged through; the first is its own."""
-        return ("state",)
-
-    @property
-    def training_sight(self) -> str:
-        """What it is trained through."""
-        return "state"
 
     def wrap(self, env: BatchedEnv, sight: str, seed: int) -> VecEnv:
         """The environment with its physics laid open; nothing here is random.
@@ -79,6 +74,7 @@ class Physics:
         self._env, self.names = env, tuple(names)
         self._unshifted = np.array([here[name].nominal for name in names])
         self._nominal = np.array([reference[name].nominal for name in names])
+        self._scale = np.where(self._nominal == 0, 1.0, self._nominal)
 
     def __call__(self) -> Array:
         """Shown values of the episodes that the simulations are in, ``(num_envs, names)``."""
@@ -86,8 +82,7 @@ class Physics:
         for column, name in enumerate(self.names):
             if name in self._env.parameters:
                 values[:, column] = self._env.parameters[name]
-        scale = np.where(self._nominal == 0, 1.0, self._nominal)
-        return np.asarray((values - self._nominal) / scale)
+        return np.asarray((values - self._nominal) / self._scale)
 
 
 class PrivilegedEnv(VecEnvWrapper):

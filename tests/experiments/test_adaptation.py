@@ -11,7 +11,7 @@ import torch
 from stable_baselines3 import PPO
 
 from experiments.config import RunConfig
-from experiments.evaluate import evaluate, load_trained
+from experiments.evaluate import load_trained
 from experiments.export import export
 from experiments.privileged import TAUGHT
 from experiments.run import Run, create_run
@@ -19,7 +19,7 @@ from experiments.statistics import read_episodes
 from experiments.study_config import StudyConfig
 from experiments.teacher import load_teacher
 from experiments.train import train
-from tests.experiments.test_train import final_state, go_back, same, timeless
+from tests.experiments.test_train import cut_and_judged
 
 Tiny = Callable[..., RunConfig]
 
@@ -49,15 +49,7 @@ def config(tiny: Tiny, kind: str, teacher: Run | None, /, **changes: Any) -> Run
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_it_continues_bit_identically_and_is_judged(kind: str, tiny: Tiny, teacher: Run, tmp_path: Path) -> None:
-    whole = train(config(tiny, kind, teacher), tmp_path / "whole", num_threads=1)
-    run = train(config(tiny, kind, teacher), tmp_path / "cut", num_threads=1)
-    go_back(run, 64)
-    run = train(config(tiny, kind, teacher), tmp_path / "cut", num_threads=1)
-    assert same(final_state(run), final_state(whole))
-    assert timeless(run) == timeless(whole)
-    rows = evaluate(run, ["source", "target"], episodes=2, num_threads=1)
-    assert [row["eval_domain"] for row in rows] == ["source"] * 2 + ["target"] * 2
-    assert rows == evaluate(whole, ["source", "target"], episodes=2, num_threads=1)
+    run = cut_and_judged(config(tiny, kind, teacher), 64, tmp_path)
     assert set(read_episodes(run.episodes)["pipeline"]) == {run.config.sees.name}
 
 

@@ -16,7 +16,7 @@ from experiments.play import record_video
 from experiments.run import Run, create_run
 from experiments.statistics import read_episodes
 from experiments.train import train
-from tests.experiments.test_train import final_state, go_back, same, timeless
+from tests.experiments.test_train import cut_and_judged, final_state
 
 Tiny = Callable[..., RunConfig]
 
@@ -39,15 +39,7 @@ def config(tiny: Tiny, kind: str, teacher: Run) -> RunConfig:
 
 @pytest.mark.parametrize("kind", SIGHTED)
 def test_it_continues_bit_identically_and_is_judged(kind: str, tiny: Tiny, ppo_run: Run, tmp_path: Path) -> None:
-    whole = train(config(tiny, kind, ppo_run), tmp_path / "whole", num_threads=1)
-    run = train(config(tiny, kind, ppo_run), tmp_path / "cut", num_threads=1)
-    go_back(run, 192)
-    run = train(config(tiny, kind, ppo_run), tmp_path / "cut", num_threads=1)
-    assert same(final_state(run), final_state(whole))
-    assert timeless(run) == timeless(whole)
-    rows = evaluate(run, ["source", "target"], episodes=2, num_threads=1)
-    assert [row["eval_domain"] for row in rows] == ["source"] * 2 + ["target"] * 2
-    assert rows == evaluate(whole, ["source", "target"], episodes=2, num_threads=1)
+    run = cut_and_judged(config(tiny, kind, ppo_run), 192, tmp_path)
     name = run.config.sees.name
     assert set(read_episodes(run.episodes)["pipeline"]) == {name}
     other = run.config.sees.sights[1]

@@ -192,6 +192,20 @@ def go_back(run: Run, step: int) -> None:
     assert run.latest_checkpoint().name == f"{step:012d}"
 
 
+def cut_and_judged(config: RunConfig, step: int, root: Path) -> Run:
+    """A run that was cut at ``step`` and continued; it must equal an uncut one, and be judged in both domains alike."""
+    whole = train(config, root / "whole", num_threads=1)
+    run = train(config, root / "cut", num_threads=1)
+    go_back(run, step)
+    run = train(config, root / "cut", num_threads=1)
+    assert same(final_state(run), final_state(whole))
+    assert timeless(run) == timeless(whole)
+    rows = evaluate(run, ["source", "target"], episodes=2, num_threads=1)
+    assert [row["eval_domain"] for row in rows] == ["source"] * 2 + ["target"] * 2
+    assert rows == evaluate(whole, ["source", "target"], episodes=2, num_threads=1)
+    return run
+
+
 def test_metrics_after_the_checkpoint_are_written_anew(own_run: Run, ppo_run: Run) -> None:
     go_back(own_run, 384)
     with own_run.metrics.open("a") as file:

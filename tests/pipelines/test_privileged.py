@@ -1,5 +1,6 @@
 """The physics that a privileged observation shows is that of the simulations."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -59,15 +60,15 @@ def test_a_domain_shows_as_a_draw_of_the_same_size_does() -> None:
     np.testing.assert_allclose((target - source) * nominal, 1.0)  # kg: the gap
 
 
-def test_what_is_nothing_nominally_shows_as_it_is() -> None:
-    name = next(
-        each.name
-        for each in envs.physical_parameters(envs.domain_model(envs.task_of("half_cheetah"), "nominal")).values()
-        if each.quantity == "damping"
-    )
-    physics = Physics(envs.make_vec("half_cheetah", 1, num_threads=1), [name])
-    physics._nominal[:] = 0.0
-    np.testing.assert_array_equal(physics(), [physics._unshifted])
+def test_what_is_nothing_nominally_shows_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    def absent(model: Any) -> dict[str, Any]:
+        return {name: replace(each, nominal=0.0) for name, each in envs.physical_parameters(model).items()}
+
+    env = simulations()
+    monkeypatch.setattr("pipelines.privileged.physical_parameters", absent)
+    shown = Physics(env, ["thigh_mass", "gravity"])
+    env.reset()
+    np.testing.assert_array_equal(shown(), np.column_stack([env.parameters["thigh_mass"], env.parameters["gravity"]]))
 
 
 @pytest.mark.parametrize(
