@@ -11,7 +11,7 @@ from experiments.findings import DASH, PERCENT, number, percent, setting_labels,
 from experiments.objectives import stable
 from experiments.sights import matching, ratio
 from experiments.statistics import Array, bootstrap, interval, iqm, random_stream, seed_scores
-from experiments.tables import CELL
+from experiments.tables import CELL, check_chosen
 
 SCORES = ("iqm", "gap", "relative_gap", "sd", "stable")
 """Numbers that a goal can be about: the IQM over seeds in ``eval_domain``; what is lost from the study's source to it,
@@ -31,6 +31,7 @@ def check_goal(goal: Mapping[str, Any]) -> None:
         raise ValueError(f"score: {goal['score']!r} is unknown; accepted: {', '.join(SCORES)}")
     if goal.get("of") and goal.get("score", "iqm") != "iqm":
         raise ValueError(f"of: a share is one of IQMs; accepted: score iqm, not {goal['score']}")
+    check_chosen(goal.get("of") or {}, "of", "eval_domain")
 
 
 def goals_reached(study: Mapping[str, Any], summary: pd.DataFrame, episodes: pd.DataFrame) -> list[dict[str, str]]:

@@ -43,7 +43,6 @@ def fit(
     domain: str,
     search: Search,
     seed: int = 0,
-    mass_only: bool = False,
     num_threads: int = 1,
     covariance: Literal["diagonal", "full"] = "diagonal",
     progress: Progress | None = None,
@@ -56,7 +55,7 @@ def fit(
     fits = {"dropo": (dropo.TRANSITIONS, _dropo), "sysid": (sysid.TRANSITIONS, _sysid)}
     if method not in fits:
         raise ValueError(f"unknown identification {method!r}; accepted here: {', '.join(fits)}")
-    simulator = envs.make_simulator(log.figure, domain, search.drawn, mass_only, num_threads)
+    simulator = envs.make_simulator(log.figure, domain, search.drawn, log.mass_only, num_threads)
     simulator.check(search.low, search.high)
     if not np.isclose(simulator.dt, log.dt):
         raise ValueError(f"the log has {log.dt:g} s from state to state; accepted: {simulator.dt:g} s")
@@ -137,6 +136,8 @@ def identify_first(run: Run, num_threads: int) -> Identified:
             f"{directory}: a policy of {other.config.figure}{state}; accepted to log the target of {config.figure}: "
             f"one of {config.figure} that has finished"
         )
+    if other.config.mass_only != config.mass_only:
+        raise ValueError(f"mass_only is {config.mass_only}, but of {directory}, which logs the target, it is not")
     if not (run.directory / LOG).exists():
         write_log(log_target(other, config.identify.domain, config.identify.episodes), run.directory / LOG)
     log = read_log(run.directory / LOG)
@@ -144,7 +145,7 @@ def identify_first(run: Run, num_threads: int) -> Identified:
         raise ValueError(f"{run.directory / LOG}: a target of {log.figure}; accepted: of {config.figure}")
     method: Any = config.identify.method
     print(f"{run.name}: fitting {len(log.states)} transitions of {log.domain} with {method}", file=sys.stderr)
-    found = fit(method, log, config.domain, search_of(config), config.seed, config.mass_only, num_threads)
+    found = fit(method, log, config.domain, search_of(config), config.seed, num_threads)
     write_json(file, asdict(found))
     return found
 
@@ -166,15 +167,16 @@ def read_identified(file: Path) -> Identified:
     return found
 
 
-def write_identified(found: Identified, figure: str, domain: str, file: Path) -> None:
+def write_identified(found: Identified, log: TargetLog, domain: str, file: Path) -> None:
     """Write what was found as the part of a run's configuration that ``simgap train --config`` takes.
 
     The data's budget stands in it, so that results of training with these draws declare it.
     """
     head = yaml.safe_dump({"report": dict(found.report)}, sort_keys=False)
     content = {
-        "figure": figure,
+        "figure": log.figure,
         "domain": domain,
+        "mass_only": log.mass_only,
         "randomization": {"method": "uniform", "name": f"{found.method}-draws", "draws": list(found.draws)},
         "identify": {"episodes_spent": found.episodes, "steps_spent": found.steps},
     }

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 import envs
+from randomization.bayrn import FEWEST_ROUNDS
 from randomization.identification import Search, parse_search
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ def check(config: "RunConfig") -> None:
         )
     if method == "simopt" and config.pipeline != "state":
         raise ValueError(f"simopt simulates policies on the state; accepted: pipeline state, not {config.pipeline}")
+    if method == "bayrn" and config.identify.rounds < FEWEST_ROUNDS:
+        raise ValueError(f"identify.rounds is {config.identify.rounds}; accepted with bayrn: {FEWEST_ROUNDS} or more")
     search = search_of(config)
     envs.make_simulator(config.figure, config.domain, search.drawn).check(search.low, search.high)
     config.make_env(1, 1, config.identify.domain)

@@ -16,8 +16,8 @@ from experiments.plain import parse_config
 from experiments.run import RUNS, Run
 from experiments.statistics import read_episodes
 from experiments.study_config import StudyConfig
-from experiments.study_tables import CELL_COLUMNS, Rows, asked
-from experiments.tables import CURRICULA, CURVES, read_table
+from experiments.study_tables import Rows, asked
+from experiments.tables import CHOSEN, CURRICULA, CURVES, read_table
 from experiments.tables import RUNS as RUN_COLUMNS
 
 
@@ -63,7 +63,7 @@ def _rows_in(directory: Path, study: StudyConfig) -> dict[Path, Rows]:
         judged = asked(own, run, study)
         row = runs[(runs["cell"] == run.directory.parent.name) & (runs["seed"] == config.seed)]
         if len(row) == 1 and len(judged) == len(study.domains) * len(study.sights_of(config)) * study.episodes:
-            columns = [*CELL_COLUMNS, "seed"]
+            columns = [*CHOSEN, "seed"]
             tables = _of(curves, run, columns), row, _of(moved, run, columns)
             origin = origins.get(place.as_posix(), before.name)
             found[config.path] = Rows(judged.assign(study=study.name), *tables, study=origin)

@@ -17,7 +17,7 @@ from experiments.files import read_json, read_yaml, write_text
 from experiments.findings import PERCENT, count
 from experiments.pages import TEMPLATES, data_uri
 from experiments.statistics import gaps, read_episodes, summarize
-from experiments.tables import CURRICULA, CURVES, RUNS, SETTING, read_table
+from experiments.tables import CURRICULA, CURVES, RUNS, SETTING, check_chosen, read_table
 
 Fields = Mapping[str, type | tuple[type, ...]]
 STUDY_FIELDS: Fields = {
@@ -92,7 +92,7 @@ def write_report(directory: Path) -> Path:
         "study": study,
         "provenance": provenance,
         "answer": findings.answer(study, summary, lost),
-        "cautions": findings.cautions(study, summary, episodes, provenance),
+        "cautions": findings.cautions(summary, episodes, provenance),
         "headlines": report_tables.headlines(study, summary),
         "setting": findings.setting_words(summary.iloc[0]) if single else "",
         "horizons": findings.horizons(summary),
@@ -133,6 +133,7 @@ def _read_study(path: Path) -> dict[str, Any]:
         _checked(path, comparison, COMPARISON_FIELDS, f"comparisons[{place}].")
         for row in comparison["rows"]:
             _checked(path, row, ROW_FIELDS, f"comparisons[{place}].rows: ")
+            check_chosen(row["cell"], f"{path}: comparisons[{place}].rows: cell")
     return study
 
 

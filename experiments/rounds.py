@@ -1,8 +1,8 @@
 """Methods that look at the target between rounds of training: SimOpt and BayRn.
 
-A run's steps are split into equal rounds. After each but the last, the policy as it is then plays a few whole episodes
-in the target, what they say changes the draws, and training goes on with the same policy. ``rounds.json`` keeps every
-look, so that a run that continues from a checkpoint never pays for the same one twice.
+A run's own steps are split into equal rounds. After each but the last, the policy as it is then plays a few whole
+episodes in the target, what they say changes the draws, and training goes on with the same policy. ``rounds.json``
+keeps every look, so that a run that continues from a checkpoint never pays for the same one twice.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -22,6 +22,7 @@ from experiments.harvest import Rollout
 from experiments.identify import describe
 from experiments.identify_config import search_of
 from experiments.run import Run
+from experiments.start import begun_at
 from experiments.target_log import play_target
 from randomization import FixedRandomizer, bayrn, parse_draw, simopt
 from randomization.identification import Array, Gaussian, Search
@@ -69,9 +70,15 @@ class Rounds(BaseCallback):
 
     def _on_rollout_start(self) -> None:
         config = self.run.config
-        rounds = config.identify.rounds
-        while self._round < rounds - 1 and self.model.num_timesteps * rounds >= config.steps * (self._round + 1):
+        rounds, begun = config.identify.rounds, begun_at(config)
+        done, steps = self.model.num_timesteps - begun, config.steps - begun
+        while self._round < rounds - 1 and done * rounds >= steps * (self._round + 1):
             if self._round == len(self.looks):
+                if self.looks and self.looks[-1]["step"] == self.model.num_timesteps:
+                    raise ValueError(
+                        f"{self.run.name}: identify.rounds is {rounds}, but nothing is learned between the looks at "
+                        f"{self.model.num_timesteps} steps; accepted: fewer, or more steps"
+                    )
                 self.save()
                 with _untouched_generators():
                     self.looks.append(self._look())

@@ -51,7 +51,9 @@ def collect(space: SearchSpace, study: optuna.Study, url: str, directory: Path) 
     if sum(trial.state == TrialState.COMPLETE for trial in trials) >= FEWEST:
         # PED-ANOVA, https://arxiv.org/abs/2304.10255. The best tenth, Optuna's default, is two trials of twenty.
         evaluator = optuna.importance.PedAnovaImportanceEvaluator(target_quantile=0.25)
-        importances = optuna.importance.get_param_importances(study, evaluator=evaluator)
+        counted = optuna.create_study(direction="maximize")
+        counted.add_trials(trials)
+        importances = optuna.importance.get_param_importances(counted, evaluator=evaluator)
     write_json(directory / "importance.json", importances)
     times = [time for trial in trials for time in (trial.datetime_start, trial.datetime_complete) if time]
     facts = {"command": f"simgap search {space.name}", "storage": shown(url)}
@@ -68,10 +70,15 @@ def _row(trial: FrozenTrial, space: SearchSpace) -> dict[str, Any]:
         **{name: trial.user_attrs.get(name) for name in OBJECTIVES},
         "wall_s": trial.user_attrs.get("wall_s"),
         "last_step": max(trial.intermediate_values, default=None),
-        **{key: trial.params.get(key) for key in space.parameters},
+        **{key: _cell(trial.params[key], space, key) for key in space.parameters if key in trial.params},
         "folder": f"trial-{first_number(trial):04d}",
         "reason": reason_of(trial) if failed else "",
     }
+
+
+def _cell(value: Any, space: SearchSpace, key: str) -> Any:
+    """Choices are texts: beside numbers and gaps, a table would take 0 for 0.0, and None for nothing."""
+    return value if space.parameters[key].choices is None else str(value)
 
 
 def write_search_report(directory: Path) -> Path:

@@ -81,6 +81,11 @@ def _value(config: RunConfig, key: str) -> Any:
     return value
 
 
+def begun_at(config: RunConfig) -> int:
+    """Steps that the agent of a created run had learned from when the run began."""
+    return int(Path(config.start).name) if config.start else 0
+
+
 def begin(config: RunConfig, agent: BaseAlgorithm, env: VecEnv) -> float:
     """Load what the new run takes over; returns the seconds that its start was trained for.
 

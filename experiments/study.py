@@ -143,7 +143,8 @@ def collect(
     write_text(directory / "study.yaml", to_yaml(study))
     write_tables([rows[config.path] for config in planned if config.path in rows], directory)
     command = f"simgap study {study.name}"
-    lacking = {"missing_runs": len(planned) - len(rows), "taken_over": taken_over(rows, study)}
+    missing = [Path(*config.path.parts[1:]).as_posix() for config in planned if config.path not in rows]
+    lacking = {"missing": missing, "taken_over": taken_over(rows, study)}
     write_json(directory / "provenance.json", {**provenance(), **spent, "command": command, **lacking})
     take_videos(published, study, directory)
     for run in runs:

@@ -12,6 +12,7 @@ from experiments.config import NAME, NAME_WORDS, RunConfig
 from experiments.files import read_yaml
 from experiments.goals import check_goal
 from experiments.plain import parse_config
+from experiments.tables import check_chosen
 
 STUDIES = Path(__file__).parent / "studies"
 
@@ -60,6 +61,7 @@ class ComparedCell:
     """What others report for it, by evaluation domain."""
 
     def __post_init__(self) -> None:
+        check_chosen(self.cell, "cell")
         if "figure" in self.cell:
             object.__setattr__(self, "cell", {**self.cell, "figure": figure_text(task_of(self.cell["figure"]))})
 

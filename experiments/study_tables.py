@@ -14,10 +14,8 @@ from experiments.metrics import read_curve
 from experiments.run import Run
 from experiments.statistics import read_episodes
 from experiments.study_config import StudyConfig
-from experiments.tables import CURRICULA, CURVES, EPISODES
+from experiments.tables import CHOSEN, CURRICULA, CURVES, EPISODES
 from experiments.tables import RUNS as RUN_COLUMNS
-
-CELL_COLUMNS = ["figure", "pipeline", "randomization", "agent", "train_domain"]
 
 
 @dataclass(frozen=True)
@@ -36,7 +34,7 @@ class Rows:
 
 def rows_of(run: Run, study: StudyConfig) -> Rows:
     """The rows of a finished run; it may have been judged elsewhere and otherwise than the study asks for too."""
-    cell = {key: run.cell[key] for key in (*CELL_COLUMNS, "seed")}
+    cell = {key: run.cell[key] for key in (*CHOSEN, "seed")}
     curve = read_curve(run)
     # A hundred points a run draw the same curve as a thousand.
     curve = curve.iloc[:: max(1, len(curve) // 100)].assign(**cell)

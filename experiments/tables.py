@@ -4,7 +4,7 @@ import csv
 import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -12,6 +12,8 @@ SETTING = ["study", "figure", "horizon", "pipeline", "agent", "steps"]
 """What two cells must share to be compared as methods."""
 CELL = ["study", "figure", "horizon", "pipeline", "randomization", "agent", "steps", "train_domain"]
 """Columns that identify a cell: runs that differ in their training seed only."""
+CHOSEN = ["figure", "pipeline", "randomization", "agent", "train_domain"]
+"""Columns by which a study's goals and comparisons choose among its cells."""
 
 
 class Column(NamedTuple):
@@ -19,6 +21,13 @@ class Column(NamedTuple):
 
     parse: Callable[[str], object]
     accepts: str
+
+
+def check_chosen(cell: Mapping[str, Any], key: str, *more: str) -> None:
+    """Raise ``ValueError`` unless ``cell`` names only columns that cells are chosen by, or one of ``more``."""
+    for column in cell:
+        if column not in (*CHOSEN, *more):
+            raise ValueError(f"{key}: unknown column {column!r}; accepted: {', '.join((*CHOSEN, *more))}")
 
 
 def _name(text: str) -> str:

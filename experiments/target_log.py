@@ -20,7 +20,7 @@ Array = npt.NDArray[np.float64]
 FORMAT = "simgap-target-log-1"
 _LOGGING = 250_000  # after a seed's first evaluation seed: starts that neither training nor evaluation has
 _ARRAYS = {"states": 2, "actions": 2, "next_states": 2, "episode": 1}
-_FACTS = {"figure": str, "domain": str, "dt": float, "episodes": int, "steps": int}
+_FACTS = {"figure": str, "domain": str, "mass_only": bool, "dt": float, "episodes": int, "steps": int}
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,8 @@ class TargetLog:
 
     figure: str
     domain: str
+    mass_only: bool
+    """Whether its shifts of masses leave inertias as they were."""
     dt: float
     """Seconds from a state to the next."""
     episodes: int
@@ -80,6 +82,7 @@ def transitions(run: Run, domain: str, rollout: Rollout) -> TargetLog:
     return TargetLog(
         run.config.figure,
         domain,
+        run.config.mass_only,
         float(model.opt.timestep) * rollout.frame_skip,
         rollout.running.shape[1],
         int(rollout.running.sum()),
@@ -135,17 +138,20 @@ def join(logs: Sequence[TargetLog]) -> TargetLog:
     """Several logs as one; their budgets add up.
 
     Raises:
-        ValueError: none, or logs of different figures.
+        ValueError: none, or logs of different figures or of different inertias.
     """
     if not logs:
         raise ValueError("no log of a target is given; accepted: one or more files of simgap log-target")
     figures = sorted({log.figure for log in logs})
     if len(figures) > 1:
         raise ValueError(f"logs of different figures: {', '.join(figures)}; accepted: of one")
+    if len({log.mass_only for log in logs}) > 1:
+        raise ValueError("logs with and without mass_only; accepted: of one kind")
     offsets = np.cumsum([0, *(log.episodes for log in logs)])
     return TargetLog(
         figure=figures[0],
         domain=" and ".join(dict.fromkeys(log.domain for log in logs)),
+        mass_only=logs[0].mass_only,
         dt=logs[0].dt,
         episodes=sum(log.episodes for log in logs),
         steps=sum(log.steps for log in logs),

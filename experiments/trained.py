@@ -12,9 +12,9 @@ from experiments.identify import IDENTIFIED, read_identified
 from experiments.rounds import read_looks
 from experiments.run import Run
 from experiments.sweep_grid import Grid
-from randomization import make_randomizer, parse_draw
+from randomization import Draw, FixedRandomizer, make_randomizer, parse_draw
+from randomization.distributions import LogUniform, Uniform
 from randomization.doraemon import SHOWN
-from randomization.uniform import operands
 
 Ranges = dict[tuple[str, str], tuple[float, float]]
 """Smallest and largest operand of each (parameter, operation)."""
@@ -23,30 +23,33 @@ Ranges = dict[tuple[str, str], tuple[float, float]]
 def ranges(run: Run) -> Ranges:
     """What was drawn when training ended: of fixed randomisation all, of what moved or was identified the last.
 
-    What was identified has no ends; it counts between the quantiles that DORAEMON logs of its own.
-
     Raises:
         ValueError: a file of the run is damaged.
     """
-    drawn: Sequence[str] = ()
     if (run.directory / IDENTIFIED).exists():
-        drawn = read_identified(run.directory / IDENTIFIED).draws
-    elif looks := read_looks(run):
-        drawn = looks[-1]["draws"]
-    if drawn:
-        draws = [parse_draw(text) for text in drawn]
-        found = operands(draws, np.tile(SHOWN, (len(draws), 1)))
-        return {key: (float(low), float(high)) for key, (low, high) in found.items()}
+        return _reach(read_identified(run.directory / IDENTIFIED).draws)
+    if looks := read_looks(run):
+        return _reach(looks[-1]["draws"])
     randomizer = make_randomizer(run.config.randomization, run.config.task.randomized, seed=0)
     if randomizer is None:
         return {}
+    if isinstance(randomizer, FixedRandomizer):
+        return _reach(randomizer.draws)
     bounds = randomizer.bounds()
-    if not randomizer.metrics():
-        return bounds
     last = read_curriculum(run).groupby("quantity")["value"].last()
     return {
         key: (last.get(f"{key[0]}/low", low), last.get(f"{key[0]}/high", high)) for key, (low, high) in bounds.items()
     }
+
+
+def _reach(draws: Sequence[Draw | str]) -> Ranges:
+    """Ends of fixed draws; of those with tails the quantiles that DORAEMON logs of its own."""
+    found = {}
+    for draw in (parse_draw(each) if isinstance(each, str) else each for each in draws):
+        even = isinstance(draw.distribution, Uniform | LogUniform)
+        low, high = draw.distribution.support if even else draw.distribution.quantile(np.array(SHOWN))
+        found[draw.name, draw.operation] = float(low), float(high)
+    return found
 
 
 def trained_on(runs: Sequence[Run], grid: Grid) -> list[list[float]]:

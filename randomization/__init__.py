@@ -72,6 +72,12 @@ class RandomizationConfig:
             raise ValueError(f"unknown randomisation {self.method!r}; accepted: {', '.join(RANDOMIZERS)}")
         if not 0 <= self.width < 1:
             raise ValueError(f"width is {self.width:g}; it must be at least 0 and below 1")
+        if self.draws and self.width != type(self).width:
+            raise ValueError(f"width is {self.width:g}, but draws are given; accepted: one of them")
+        if self.reference_return is not None and self.method not in CURRICULA:
+            raise ValueError(
+                f"reference_return is set but method is {self.method!r}; accepted with: {', '.join(CURRICULA)}"
+            )
         if self.method == "none" and (self.draws or self.name):
             given = "draws are" if self.draws else "a name is"
             others = ", ".join(method for method in RANDOMIZERS if method != "none")

@@ -3,6 +3,10 @@
 Muratore et al., "Data-efficient Domain Randomization with Bayesian Optimization", 2021, arXiv:2003.02471. A Gaussian
 process models the return that a policy earns in the target, given the mean and deviation of each parameter that it was
 trained with. The process and what it proposes next are Optuna's ``GPSampler``.
+
+Unlike there, one policy trains on through all proposals (:mod:`experiments.rounds`) where the paper trains one for
+each: a run costs what any other does, but later proposals profit from earlier training, and what is kept in the end is
+the one of the highest return seen, not of the highest mean that the process predicts.
 """
 
 import logging
@@ -12,6 +16,8 @@ import numpy as np
 
 from randomization.identification import MAX_STD, MIN_STD, Array, Gaussian
 
+FEWEST_ROUNDS = 3
+"""With two there is one look, and nothing to choose from."""
 RANDOM = 2
 """Proposals after the first that are drawn at random: the process needs something to go by."""
 

@@ -53,7 +53,7 @@ def entropy_gradient(theta: Array) -> Array:
 
 
 def divergence(old: Array, new: Array) -> float:
-    """KL divergence of ``new`` from ``old`` in nats: the mean of log(old / new) under ``old``."""
+    """KL(old || new) in nats: the mean of log(old / new) under ``old``."""
     (a, b), (c, d) = shapes(old), shapes(new)
     terms = betaln(c, d) - betaln(a, b) + (a - c) * psi(a) + (b - d) * psi(b) + (c + d - a - b) * psi(a + b)
     return float(np.sum(terms))

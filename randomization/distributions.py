@@ -3,7 +3,7 @@
 A draw is ``quantile(u)`` for ``u`` in (0, 1), so it depends on nothing but its key. ``parse_distribution`` reads
 the notation of configurations and the command line::
 
-    uniform(low, high)   loguniform(low, high)   normal(mean, std)   truncnormal(mean, std, low, high)
+    uniform(low, high)   loguniform(low, high)   truncnormal(mean, std, low, high)
 """
 
 import math
@@ -16,6 +16,9 @@ import numpy.typing as npt
 from scipy.special import ndtr, ndtri
 
 Array = npt.NDArray[np.float64]
+
+FARTHEST = 30
+"""Standard deviations from its mean that the bounds of a truncated Gaussian may be away: beyond, nothing has weight."""
 
 
 class Distribution(Protocol):
@@ -80,26 +83,6 @@ class LogUniform:
 
 
 @dataclass(frozen=True)
-class Normal:
-    """Gaussian with ``mean`` and standard deviation ``std``; unbounded, so unfit for what must stay positive."""
-
-    mean: float
-    std: float
-
-    def __post_init__(self) -> None:
-        _require(self.std >= 0, f"normal: std {self.std:g} is negative")
-
-    @property
-    def support(self) -> tuple[float, float]:
-        """Unbounded, unless ``std`` is zero."""
-        return (-math.inf, math.inf) if self.std else (self.mean, self.mean)
-
-    def quantile(self, u: Array) -> Array:
-        """The inverse of the cumulative Gaussian."""
-        return np.asarray(self.mean + self.std * ndtri(u))
-
-
-@dataclass(frozen=True)
 class TruncatedNormal:
     """Gaussian with the part outside ``low`` and ``high`` cut off and the rest renormalised."""
 
@@ -113,6 +96,8 @@ class TruncatedNormal:
             self.std > 0 and self.low <= self.high,
             f"truncnormal: need std > 0 and low <= high, got std {self.std:g}, {self.low:g}, {self.high:g}",
         )
+        away = max(self.low - self.mean, self.mean - self.high) / self.std
+        _require(away <= FARTHEST, f"truncnormal: the bounds are {away:.0f} std from the mean; accepted: {FARTHEST}")
 
     @property
     def support(self) -> tuple[float, float]:
@@ -121,23 +106,25 @@ class TruncatedNormal:
 
     def quantile(self, u: Array) -> Array:
         """The Gaussian's inverse between the probabilities of the bounds."""
-        below, above = ndtr((np.array([self.low, self.high]) - self.mean) / self.std)
-        value = self.mean + self.std * ndtri(below + u * (above - below))
+        low, high = (self.low - self.mean) / self.std, (self.high - self.mean) / self.std
+        # Beyond the mean the probabilities are those of the mirror image, near 0 instead of near 1, where they round.
+        side, u = (-1, 1 - u) if low > 0 else (1, u)
+        below, above = ndtr(side * np.array([low, high][::side]))
+        value = self.mean + self.std * side * ndtri(below + u * (above - below))
         return np.asarray(np.clip(value, self.low, self.high))
 
 
-DISTRIBUTIONS: dict[str, type[Uniform | LogUniform | Normal | TruncatedNormal]] = {
+DISTRIBUTIONS: dict[str, type[Uniform | LogUniform | TruncatedNormal]] = {
     "uniform": Uniform,
     "loguniform": LogUniform,
-    "normal": Normal,
     "truncnormal": TruncatedNormal,
 }
 
 _CALL = re.compile(r"^\s*(\w+)\s*\(([^()]*)\)\s*$")
-_ACCEPTED = "uniform(low, high), loguniform(low, high), normal(mean, std), truncnormal(mean, std, low, high)"
+_ACCEPTED = "uniform(low, high), loguniform(low, high), truncnormal(mean, std, low, high)"
 
 
-def parse_distribution(text: str) -> Uniform | LogUniform | Normal | TruncatedNormal:
+def parse_distribution(text: str) -> Uniform | LogUniform | TruncatedNormal:
     """Read a distribution's notation.
 
     Raises:

@@ -5,9 +5,9 @@ parameter is drawn from a Beta distribution over its largest range. After some e
 entropy is looked for, subject to an estimated success rate of at least ``alpha`` and to a KL divergence from the
 current one of at most ``kl``. The estimate weights each episode's success by the ratio of the new density to that which
 the episode was drawn from. Where no distribution within reach is good enough, the one of the highest estimate is taken.
-As in the authors' code (https://github.com/gabrieletiboni/doraemon) the divergence is that of the new distribution from
-the current one, both shape parameters start at 100, and nothing moves before the success rate has first reached
-``alpha``. :mod:`randomization.doraemon_step` solves the problem.
+As in the authors' code (https://github.com/gabrieletiboni/doraemon) the divergence is KL(current || new), both shape
+parameters start at 100, and nothing moves before the success rate has first reached ``alpha``.
+:mod:`randomization.doraemon_step` solves the problem.
 """
 
 from collections.abc import Mapping, Sequence

@@ -22,7 +22,8 @@ from randomization.identification import MAX_STD, MIN_STD, Array, Gaussian, Pred
 EPSILON = 1e-4
 """Variance added to every entry: a hundredth of a state's usual change, squared."""
 SAMPLES = 20
-"""Sampled parameters of each candidate; more than a hopper's state has entries, as a full covariance needs."""
+"""Sampled parameters of each candidate. A full covariance, as in the paper, is of full rank only for states of fewer
+entries (a hopper's has 12, an ant's 29); the default is its diagonal."""
 TRANSITIONS = 100
 """Of a log, at most: more cost time and hardly move the fit of a handful of parameters."""
 GENERATIONS = 30
@@ -88,10 +89,15 @@ def fit(
         covariance: of predicted next states.
         generations: of CMA-ES.
         progress: called with generations done and in all.
+
+    Raises:
+        ValueError: the covariance is full, but states have too many entries for it.
     """
     from cmaes import CMA
 
-    size = len(start)
+    size, entries = len(start), next_states.shape[-1]
+    if covariance == "full" and entries >= SAMPLES:
+        raise ValueError(f"covariance full: states have {entries} entries; accepted: fewer than {SAMPLES}, or diagonal")
     uniform = qmc.LatinHypercube(size, rng=np.random.default_rng(seed)).random(SAMPLES)
     observed = next_states / scale
 

@@ -120,16 +120,14 @@ def parse_search(texts: Sequence[str]) -> Search:
     """Read search ranges in the notation of draws, of which only the bounds count.
 
     Raises:
-        ValueError: one that cannot be read, is unbounded or empty, or a parameter twice.
+        ValueError: one that cannot be read, is empty, or a parameter twice.
     """
     draws = [parse_draw(text) for text in texts]
     names = [draw.name for draw in draws]
     for text, draw in zip(texts, draws, strict=True):
         low, high = draw.distribution.support
-        if not (np.isfinite([low, high]).all() and low < high) or names.count(draw.name) > 1:
-            raise ValueError(
-                f"search {text!r}: accepted: each parameter once, with a finite range such as uniform(0.5, 2)"
-            )
+        if low == high or names.count(draw.name) > 1:
+            raise ValueError(f"search {text!r}: accepted: each parameter once, with a range such as uniform(0.5, 2)")
     bounds = np.array([draw.distribution.support for draw in draws], np.float64)
     return Search(tuple((draw.name, draw.operation) for draw in draws), bounds[:, 0], bounds[:, 1])
 

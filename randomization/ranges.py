@@ -28,9 +28,8 @@ def nominal_positions(draws: Sequence[Draw], method: str) -> Array:
 def _nominal_position(draw: Draw, method: str) -> float:
     range_, what = draw.distribution, f"{method}: the draw of {draw.name}"
     if not isinstance(range_, Uniform | LogUniform):
-        kind = type(range_).__name__.lower()
         raise ValueError(
-            f"{what} is {kind}; accepted: the largest range, as uniform(low, high) or loguniform(low, high)"
+            f"{what} is no range; accepted: the largest one, as uniform(low, high) or loguniform(low, high)"
         )
     if draw.operation not in _NOTHING:
         raise ValueError(f"{what} sets it, and nominal is where {method} starts; accepted: operations + and *")

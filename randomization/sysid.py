@@ -31,7 +31,7 @@ class SysidFit:
     residual: float
     """Root mean square of what is left, in units of the scale."""
     start: float
-    """The same where the search began."""
+    """The same where the search began, at least a hundredth of the range away from its ends."""
 
 
 def fit(predict: Predict, next_states: Array, scale: Array, start: Array) -> SysidFit:
@@ -64,9 +64,7 @@ def fit(predict: Predict, next_states: Array, scale: Array, start: Array) -> Sys
     x = np.clip(found.as_vector(), 0, 1)
     left = residuals(x)
     _, half_width = sysid.calculate_intervals([left], np.asarray(result.jac))
-    return SysidFit(
-        Gaussian(x, np.zeros_like(x)), np.asarray(half_width), _rms(left), _rms(residuals(np.asarray(start, float)))
-    )
+    return SysidFit(Gaussian(x, np.zeros_like(x)), np.asarray(half_width), _rms(left), _rms(residuals(begin)))
 
 
 def _rms(values: Array) -> float:

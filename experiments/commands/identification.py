@@ -72,6 +72,6 @@ def identify(
             covariance=covariance,
             progress=lambda done, total: shown.update("fitting", done, total, f"generation {done} of {total}"),
         )
-    write_identified(found, log.figure, domain, file)
+    write_identified(found, log, domain, file)
     print_identified(found)
     print(f"identified: {file} (train with simgap train --config {file})")

@@ -101,8 +101,8 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
         "f: adr: the draw of foot_mass sets it, and nominal is where adr starts; accepted: operations + and *",
     ),
     (
-        {"randomization": {"method": "doraemon", "draws": ["foot_mass*normal(1,0.1)"]}},
-        "f: doraemon: the draw of foot_mass is normal; accepted: the largest range, as uniform(low, high)",
+        {"randomization": {"method": "doraemon", "draws": ["foot_mass*truncnormal(1,0.1,0.5,2)"]}},
+        "f: doraemon: the draw of foot_mass is no range; accepted: the largest one, as uniform(low, high)",
     ),
     (
         {"randomization": {"method": "epopt"}, "agent": {"name": "sac"}},
@@ -160,7 +160,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
         {"randomization": {"method": "uniform", "draws": ["foot_mass*uniform(-1,1)"]}},
         "foot_mass = -5.089 is not physical",
     ),
-    ({"randomization": {"method": "uniform", "draws": ["foot_mass+normal(0,1)"]}}, "is not physical"),
+    ({"randomization": {"method": "uniform", "draws": ["foot_mass+uniform(-9,1)"]}}, "is not physical"),
     ({"randomization": {"method": "uniform", "draws": ["moon*uniform(1,2)"]}}, "unknown physical parameter 'moon'"),
     (
         {"randomization": {"method": "uniform", "draws": ["gravity*uniform(1,2)", "gravity=uniform(1,2)"]}},

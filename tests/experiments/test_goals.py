@@ -80,6 +80,10 @@ def test_a_return_of_at_least_or_at_most() -> None:
         ({"at_least": 1, "at_most": 2}, "found 2 of them"),
         ({"at_least": 1, "score": "median"}, "score: 'median' is unknown; accepted: iqm, gap, relative_gap, sd"),
         ({"at_most": 1, "score": "sd", "of": {"agent": "sac"}}, "of: a share is one of IQMs; accepted: score iqm"),
+        (
+            {"at_least": 1, "of": {"agnt": "sac"}},
+            "of: unknown column 'agnt'; accepted: figure, pipeline, .*eval_domain$",
+        ),
     ],
 )
 def test_a_goal_that_cannot_be_is_refused(goal: dict[str, Any], message: str) -> None:

@@ -63,10 +63,11 @@ def test_dropo_finds_it_too_with_a_spread(log: TargetLog, monkeypatch: pytest.Mo
 
 def test_what_is_found_is_a_configuration_that_declares_its_budget(log: TargetLog, tmp_path: Path) -> None:
     found = fit("sysid", log, "source", SEARCH)
-    write_identified(found, "hopper", "source", tmp_path / "found.yaml")
+    write_identified(found, replace(log, mass_only=True), "source", tmp_path / "found.yaml")
     text = (tmp_path / "found.yaml").read_text()
     config = parse_config(RunConfig, yaml.safe_load(text), "found")
     assert config.randomization.draws == found.draws
+    assert config.mass_only
     assert (config.identify.episodes_spent, config.identify.steps_spent) == (3, log.steps)
     assert config.path.parent.name == "hopper-source-state-sysid-draws-ppo"
     assert "# report:\n" in text
@@ -125,6 +126,8 @@ def test_a_policy_that_cannot_log_is_refused(
     (own_run.directory / "done.json").unlink()
     with pytest.raises(ValueError, match="a policy of hopper that has not finished training; accepted to log"):
         train(tiny(identify=unfinished), tmp_path, num_threads=1)
+    with pytest.raises(ValueError, match=r"mass_only is True, but of .*, which logs the target, it is not"):
+        train(tiny(identify=settings, mass_only=True, study="other"), tmp_path, num_threads=1)
     shutil.rmtree(own_run.directory)
     with pytest.raises(ValueError, match="not a run directory"):
         train(tiny(identify=unfinished), tmp_path, num_threads=1)
@@ -155,6 +158,7 @@ def test_damaged_findings_are_refused(tiny: Tiny, settings: dict[str, Any], tmp_
             "randomization.method is 'uniform', but identify.method simopt",
         ),
         ({"pipeline": "pixels"}, "simopt simulates policies on the state; accepted: pipeline state, not pixels"),
+        ({"identify": {"method": "bayrn", "rounds": 2}}, "identify.rounds is 2; accepted with bayrn: 3 or more"),
         ({"identify": {"method": "simopt", "domain": "mars"}}, "domain 'mars': cannot read 'mars'"),
         (
             {"identify": {"method": "simopt", "search": ["wing_mass * uniform(1, 2)"]}},

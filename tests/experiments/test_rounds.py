@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -110,3 +111,18 @@ def test_damaged_looks_are_refused(run: Run, tmp_path: Path) -> None:
     broken: Any = Run(run.config, directory)
     with pytest.raises(ValueError, match=r"rounds\.json: damaged; accepted: the looks at the target"):
         read_looks(broken)
+
+
+def test_the_rounds_of_a_run_that_learns_on_are_of_its_own_steps(run: Run, tiny: Tiny, tmp_path: Path) -> None:
+    first = train(tiny(), tmp_path, num_threads=1)  # 512 steps
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(simopt, "SAMPLES", 8)
+        given = config(tiny, run.config.identify.method)
+        further = replace(given, start=str(first.directory), steps=1024, study="further")
+        looks = read_looks(train(further, tmp_path, num_threads=1))
+    assert [look["step"] for look in looks] == [704, 896]  # after a third and two thirds of the 512 from 512 on
+
+
+def test_rounds_in_which_nothing_is_learned_are_refused(tiny: Tiny, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"rounds is 20, but nothing is learned between the looks at 64 steps"):
+        train(config(tiny, "bayrn", rounds=20), tmp_path, num_threads=1)

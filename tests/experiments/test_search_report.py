@@ -12,6 +12,7 @@ from experiments.files import read_json
 from experiments.objectives import OBJECTIVES
 from experiments.plain import parse_config
 from experiments.search_charts import correlations, short_names
+from experiments.search_parameters import Parameter
 from experiments.search_report import collect, write_search_report
 from experiments.search_space import SearchSpace
 from experiments.search_study import claim, fail, open_study
@@ -125,6 +126,28 @@ def test_a_target_that_settings_are_selected_on_is_declared(tmp_path: Path) -> N
     assert "target budget is 0" not in text
     assert not (found / "figures" / "importance.png").exists()  # of two trials nothing can be said
     assert (found / "figures" / "history.png").exists()
+
+
+def test_choices_of_numbers_and_of_nothing_are_found_again(tmp_path: Path) -> None:
+    zero, none, flag = (f"agent.hyperparameters.{name}" for name in ("ent_coef", "target_kl", "normalize_advantage"))
+    choices: dict[str, list[Any]] = {zero: [0, 0.01], none: [None, 0.02], flag: [True, False]}
+    parameters = {GAMMA: SPACE.parameters[GAMMA], **{key: Parameter(choices=each) for key, each in choices.items()}}
+    found = searched(tmp_path, replace(SPACE, parameters=parameters))
+    write_search_report(found)
+    trials = pd.read_csv(found / "trials.csv", dtype=str, keep_default_na=False)
+    best = trials.loc[trials["score"].replace("", "-1").astype(float).idxmax()]
+    config = parse_config(RunConfig, yaml.safe_load((found / "best.yaml").read_text()), "best.yaml")
+    for key, values in choices.items():
+        assert str(config.agent.hyperparameters[key.rpartition(".")[2]]) == best[key]
+        assert set(trials[key]) == {str(value) for value in values}  # each of them was tried
+
+
+def test_importance_is_of_the_trials_that_the_table_shows(directory: Path, tmp_path: Path) -> None:
+    fewer = replace(SPACE, trials=14)
+    url = f"sqlite:///{directory.parent / 'study.db'}"
+    collect(fewer, open_study(fewer, url), url, tmp_path)
+    assert len(pd.read_csv(tmp_path / "trials.csv")) == 14
+    assert read_json(tmp_path / "importance.json") != read_json(directory / "importance.json")
 
 
 def test_a_report_needs_its_files_alone(directory: Path, tmp_path: Path) -> None:

@@ -279,8 +279,12 @@ def test_what_has_finished_is_reported_while_the_rest_is_missing(done: Roots, tm
     report, failures = roots.run(replace(make(), seeds=3), finished_only=True)
     assert failures == []
     assert len(find_runs([roots.runs])) == 4
-    assert read_json(roots.directory / "provenance.json")["missing_runs"] == 2
-    assert "The study is not complete: 2 runs missing." in report.read_text()
+    assert read_json(roots.directory / "provenance.json")["missing"] == [
+        "hopper-source-state-none-ppo/seed-002",
+        "hopper-source-state-uniform-ppo/seed-002",
+    ]
+    text = "2 runs missing (1 of hopper-source-state-none-ppo, 1 of hopper-source-state-uniform-ppo)."
+    assert f"The study is not complete: {text}" in report.read_text()
     with pytest.raises(ValueError, match="study little: no run finished yet"):
         Roots(tmp_path / "empty").run(make(), finished_only=True)
     assert not (tmp_path / "empty" / "results").exists()
@@ -301,7 +305,7 @@ def test_what_was_published_elsewhere_is_not_trained_again(done: Roots, tmp_path
         assert now.startswith(text)
         assert len(pd.read_csv(roots.directory / name)["seed"].unique()) == 3
     found = read_json(roots.directory / "provenance.json")
-    assert found["missing_runs"] == 0
+    assert found["missing"] == []
     assert found["wall_s"] > wall
     assert video.stat().st_mtime_ns == stamp
 

@@ -43,6 +43,10 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"name": ".."}, "name '..' must be letters, digits"),
     ({"goal": 1}, "goal: unknown key (accepted: name, title, description, base, cells, source, target, seeds"),
     ({"goals": [{"text": "x"}]}, "goals.0.randomization: "),
+    (
+        {"comparisons": [{"name": "c", "title": "", "caption": "", "rows": [{"text": "r", "cell": {"agnt": "ppo"}}]}]},
+        "cell: unknown column 'agnt'; accepted: figure, pipeline, randomization, agent, train_domain",
+    ),
 ]
 
 

@@ -123,5 +123,7 @@ def test_impossible_requests_are_refused(log: TargetLog, ppo_run: Run, tmp_path:
         join([])
     with pytest.raises(ValueError, match="logs of different figures: ant, hopper; accepted: of one"):
         join([log, replace(log, figure="ant")])
+    with pytest.raises(ValueError, match="logs with and without mass_only; accepted: of one kind"):
+        join([log, replace(log, mass_only=True)])
     with pytest.raises(ValueError, match=r"a\.txt: accepted: a file name that ends in \.npz"):
         write_log(log, tmp_path / "a.txt")

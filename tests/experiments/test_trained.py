@@ -43,6 +43,15 @@ def test_fixed_randomisation_draws_all_that_it_could(tiny: Callable[..., RunConf
     assert trained_on([run], TWO) == [pytest.approx([0.5, 2.0]), pytest.approx([0.6, 1.2])]
 
 
+def test_draws_with_tails_count_between_the_quantiles_that_are_shown(
+    tiny: Callable[..., RunConfig], tmp_path: Path
+) -> None:
+    draws = [f"torso_mass * {LAW}", "floor_friction * loguniform(0.5, 2)"]
+    run = create_run(tiny(randomization={"method": "uniform", "draws": draws}), tmp_path)
+    expected = truncnorm((0.5 - 1.2) / 0.1, (2 - 1.2) / 0.1, 1.2, 0.1).ppf([0.05, 0.95])
+    assert ranges(run) == {("torso_mass", "*"): pytest.approx(expected), ("floor_friction", "*"): (0.5, 2.0)}
+
+
 def test_without_randomisation_it_is_a_point(tiny: Callable[..., RunConfig], tmp_path: Path) -> None:
     run = create_run(tiny(), tmp_path)
     assert ranges(run) == {}

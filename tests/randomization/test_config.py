@@ -17,7 +17,7 @@ from randomization import (
     make_randomizer,
     parse_draw,
 )
-from randomization.distributions import Normal, Uniform
+from randomization.distributions import TruncatedNormal, Uniform
 
 LIMBS = ("thigh_mass", "leg_mass", "foot_mass")
 
@@ -27,7 +27,7 @@ LIMBS = ("thigh_mass", "leg_mass", "foot_mass")
     [
         ("thigh_mass * uniform(0.7, 1.3)", Draw("thigh_mass", "*", Uniform(0.7, 1.3))),
         (" torso_mass+uniform(-0.5,0.5) ", Draw("torso_mass", "+", Uniform(-0.5, 0.5))),
-        ("gravity = normal(9.81, 0.1)", Draw("gravity", "=", Normal(9.81, 0.1))),
+        ("gravity = truncnormal(9.81, 0.1, 9, 10)", Draw("gravity", "=", TruncatedNormal(9.81, 0.1, 9, 10))),
     ],
 )
 def test_a_draw_is_read(text: str, draw: Draw) -> None:
@@ -102,6 +102,14 @@ def test_the_label_says_what_differs_from_the_defaults(options: dict[str, Any], 
         ({"method": "adr", "name": "doraemon"}, r"^name of a randomisation is 'doraemon'; accepted: "),
         ({"method": "adr", "reference_return": 0.0}, r"^reference_return is 0; it must be above 0$"),
         (
+            {"method": "epopt", "reference_return": 9.0},
+            r"^reference_return is set but .* 'epopt'; accepted with: ",
+        ),
+        (
+            {"method": "uniform", "width": 0.2, "draws": ("gravity*uniform(1, 2)",)},
+            r"^width is 0.2, but draws are",
+        ),
+        (
             {"method": "adr", "doraemon": DoraemonConfig(alpha=0.7)},
             r"^doraemon.alpha is set but method is 'adr'$",
         ),
@@ -136,7 +144,8 @@ def test_declared_draws_replace_the_defaults() -> None:
     [("uniform", FixedRandomizer), ("adr", AutoDR), ("doraemon", Doraemon), ("epopt", FixedRandomizer)],
 )
 def test_every_method_draws_within_the_same_ranges(method: str, kind: type) -> None:
-    built = make_randomizer(RandomizationConfig(method, width=0.2, reference_return=1000.0), LIMBS, seed=9)
+    config = RandomizationConfig(method, width=0.2).resolved(1000.0)
+    built = make_randomizer(config, LIMBS, seed=9)
     assert built is not None
     assert type(built) is kind
     assert built.bounds() == {(name, "*"): (0.8, 1.2) for name in LIMBS}

@@ -15,7 +15,7 @@ LIMBS = ("thigh_mass", "leg_mass", "foot_mass")
 
 
 def build(method: str, seed: int = 5) -> Randomizer:
-    built = make_randomizer(RandomizationConfig(method, reference_return=100.0), LIMBS, seed)
+    built = make_randomizer(RandomizationConfig(method).resolved(100.0), LIMBS, seed)
     assert built is not None
     return built
 

@@ -54,3 +54,8 @@ def test_the_same_seed_finds_the_same() -> None:
         for _ in range(2)
     ]
     np.testing.assert_equal(fits[0].distribution.mean, fits[1].distribution.mean)
+
+
+def test_a_full_covariance_of_more_entries_than_samples_is_refused() -> None:
+    with pytest.raises(ValueError, match="covariance full: states have 29 entries; accepted: fewer than 20, or diag"):
+        dropo.fit(lambda unit: unit, np.zeros((4, 29)), np.ones(29), np.array([0.5]), 0, covariance="full")

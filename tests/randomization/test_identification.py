@@ -61,7 +61,10 @@ def test_labels_name_the_method_and_what_differs() -> None:
         ({"method": "simopt", "rounds": 1}, r"rounds is 1; it must be from 2"),
         ({"steps_spent": -1}, r"episodes_spent and steps_spent must be 0 or more"),
         ({"name": "mine"}, r"name of an identification is 'mine'; accepted: with a method, a letter"),
-        ({"method": "simopt", "search": ("gravity = normal(9, 1)",)}, r"search 'gravity = normal\(9, 1\)': accepted"),
+        (
+            {"method": "simopt", "search": ("gravity = uniform(9, 9)",)},
+            r"search 'gravity = uniform\(9, 9\)': accepted",
+        ),
         (
             {"method": "simopt", "search": (SEARCH[0], SEARCH[0])},
             r"search 'torso_mass .*': accepted: each parameter once",

@@ -29,7 +29,10 @@ def test_nominal_is_where_the_operand_changes_nothing() -> None:
 @pytest.mark.parametrize(
     ("draw", "message"),
     [
-        ("leg_mass * normal(1, 0.1)", "adr: the draw of leg_mass is normal; accepted: the largest range, as uniform("),
+        (
+            "leg_mass * truncnormal(1, 0.1, 0, 2)",
+            "adr: the draw of leg_mass is no range; accepted: the largest one, as uniform(",
+        ),
         ("leg_mass = uniform(1, 2)", "adr: the draw of leg_mass sets it, and nominal is where adr starts; accepted: "),
         (
             "leg_mass * uniform(1.1, 2)",

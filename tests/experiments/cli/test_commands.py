@@ -172,11 +172,11 @@ def test_values_of_hyperparameters_are_read_as_yaml(asked: list[dict[str, Any]])
 
 @pytest.mark.parametrize("form", [["--agent", "sac"], ["--agent=sac"], ["--agent.name", "sac"]])
 def test_short_forms(form: list[str], asked: list[dict[str, Any]]) -> None:
-    draws = ["--randomization=uniform", "--randomization.draws", "foot_mass*uniform(0.5,1)", "gravity=normal(9,0)"]
+    draws = ["--randomization=uniform", "--randomization.draws", "foot_mass*uniform(0.5,1)", "gravity=uniform(9,9)"]
     main(["train", *form, *draws])
     config = asked[0]["config"]
     assert config.agent.name == "sac"
-    assert config.randomization.draws == ("foot_mass*uniform(0.5,1)", "gravity=normal(9,0)")
+    assert config.randomization.draws == ("foot_mass*uniform(0.5,1)", "gravity=uniform(9,9)")
 
 
 def test_play_is_a_window_where_there_is_a_display(
