@@ -45,11 +45,10 @@ def _hyperparameters(given: dict[str, Any]) -> tyro.constructors.ConstructorRegi
             key, equals, value = word.partition("=")
             if not equals:
                 raise ValueError(f"{word!r} is not key=value")
-            # YAML 1.1 takes 1e-3 for text.
             try:
-                values[key] = float(value) if "e" in value.lower() else yaml.safe_load(value)
-            except ValueError:
-                values[key] = yaml.safe_load(value)
+                values[key] = _value(value)
+            except yaml.YAMLError:
+                raise ValueError(f"{word!r} is no YAML after the =; accepted: such as 3, true or [64, 64]") from None
         return values
 
     @registry.primitive_rule
@@ -67,6 +66,14 @@ def _hyperparameters(given: dict[str, Any]) -> tyro.constructors.ConstructorRegi
         )
 
     return registry
+
+
+def _value(text: str) -> Any:
+    """What stands after the ``=``; YAML 1.1 takes 1e-3 for text."""
+    try:
+        return float(text) if "e" in text.lower() else yaml.safe_load(text)
+    except ValueError:
+        return yaml.safe_load(text)
 
 
 def _deferred(command: Callable[..., None]) -> Callable[..., Callable[[], None]]:

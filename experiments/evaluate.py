@@ -81,7 +81,7 @@ def evaluate(
     there after an ``@``.
 
     Raises:
-        ValueError: an impossible count, an unknown domain or sight, or a damaged file.
+        ValueError: an impossible count, an unknown domain or sight, a damaged file, or training ended meanwhile.
     """
     if not 1 <= episodes <= MAX_ENVS:
         raise ValueError(f"episodes is {episodes}; it must be from 1 to {MAX_ENVS}")
@@ -89,12 +89,15 @@ def evaluate(
     if not domains:
         raise ValueError("no domain to judge in is given; accepted: one or more, such as source target")
     rows: list[Row] = []
+    done = run.done
     sights = list(dict.fromkeys(sights or run.config.sees.sights[:1]))
     judged = [(domain, sight) for domain in domains for sight in sights]
     for domain, sight in judged:
         cell = {**run.cell, "pipeline": seen_as(run, sight), "eval_domain": domain}
         rows += [{**cell, **row} for row in play_domain(run, domain, episodes, num_threads, sight)]
     with locked(run.directory / ".episodes.lock", wait=True):  # another process may judge the run elsewhere
+        if run.done != done:
+            raise ValueError(f"{run.name}: its training ended while an earlier policy was judged; judge it again")
         kept: list[Row] = []
         if run.episodes.exists():
             earlier = read_episodes(run.episodes).to_dict("records")

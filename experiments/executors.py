@@ -4,7 +4,6 @@ import contextlib
 import os
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from envs.cores import cores
+from experiments import leash
 from experiments.run import Run
 from experiments.teacher import teacher_directory
 from experiments.wandb_output import Wandb
@@ -106,7 +106,7 @@ class LocalExecutor:
             given.seek(0)
             # In a group of its own: a Ctrl-C must reach it once, through us; the second one would stop it unsaved.
             process = subprocess.Popen(
-                [sys.executable, "-m", *map(str, task.words)],
+                leash.command(signal.SIGTERM, task.words),  # without us it saves and stops
                 stdin=given,
                 stdout=log,
                 stderr=log,
@@ -185,6 +185,9 @@ def run_all(
             while len(active) < workers and (run := _next(waiting, active.values())):
                 waiting.remove(run)
                 active[_start(run, domains, sights_of(run), episodes, executor, wandb)] = run
+            if not active and waiting:
+                names = ", ".join(run.name for run in waiting)
+                raise ValueError(f"runs that wait for each other as teachers: {names}; accepted: others that end first")
             for process in [process for process in active if process.poll() is not None]:
                 run = active.pop(process)
                 ended.append(run)

@@ -78,7 +78,7 @@ def _on_disk(run: Run) -> list[tuple[str, str]]:
 
 def _estimator(run: Run) -> str:
     try:
-        return str(run.config.pose.directory(run.config.figure))
+        return str(run.config.pose.directory(run.config.task.name))
     except ValueError as error:  # it need not be on every machine that the run is looked at on
         return str(error)
 

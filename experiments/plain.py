@@ -3,6 +3,7 @@
 An unknown key, a wrong type or an impossible value is refused with the key's path and what would be accepted.
 """
 
+import functools
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -28,7 +29,8 @@ def parse_config(kind: type[Config], data: Any, source: str) -> Config:
         raise ValueError(f"{source}: cannot be read ({error}); accepted: keys that are text, plain values") from None
     try:
         # As JSON, because pydantic is strict about types there and still takes lists for tuples.
-        return pydantic.TypeAdapter(kind).validate_json(text, strict=True)
+        parsed: Config = _adapter(kind).validate_json(text, strict=True)  # type: ignore[arg-type]  # a class is hashable
+        return parsed
     except pydantic.ValidationError as error:
         first, *others = error.errors()
         path = ".".join(str(part) for part in first["loc"])
@@ -46,6 +48,12 @@ def parse_config(kind: type[Config], data: Any, source: str) -> Config:
             message += f", found {first['input']!r:.60}"
         more = f" (and {len(others)} more)" if others else ""
         raise ValueError(f"{source}: {f'{path}: ' if path else ''}{message}{more}") from None
+
+
+@functools.cache
+def _adapter(kind: type) -> pydantic.TypeAdapter[Any]:
+    """Making one takes longer than reading with it."""
+    return pydantic.TypeAdapter(kind)
 
 
 def to_plain(config: Any) -> dict[str, Any]:

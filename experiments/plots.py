@@ -86,14 +86,13 @@ def gap_chart(gaps: pd.DataFrame) -> Figure:
     return figure
 
 
-def learning_curves(curves: pd.DataFrame, horizon: int | None = None) -> Figure:
+def learning_curves(curves: pd.DataFrame) -> Figure:
     """One panel per cell: IQM over seeds, the seeds' 25 to 75 % range, and each seed's thin line.
 
     Args:
         curves: columns ``figure, randomization, train_domain, pipeline, agent, seed, step, return``; the
             return is the mean of the training episodes in the last window, in the training domain
             (NaN before the first episode ends).
-        horizon: longest possible episode in steps, for the axis label.
     """
     curves = curves.dropna(subset="return")
     labels = cell_labels(curves)
@@ -112,11 +111,11 @@ def learning_curves(curves: pd.DataFrame, horizon: int | None = None) -> Figure:
         axes.plot(steps, [iqm(column) for column in scores.T], color=color, lw=2.6)
         axes.set_title(label, loc="left", fontsize=TEXT, color=INK, weight="bold")
     panels[-1].set_xlabel("training steps", fontsize=TEXT, color=INK)
-    figure.supylabel(_return_label(horizon), fontsize=TEXT, color=INK, ma="center")
+    figure.supylabel("training return", fontsize=TEXT, color=INK)
     return figure
 
 
-def learning_curve(run_curve: pd.DataFrame, horizon: int | None = None) -> Figure:
+def learning_curve(run_curve: pd.DataFrame, horizon: int) -> Figure:
     """The learning curve of one run; columns ``step`` and ``return``, of a population also ``best`` and ``worst``."""
     figure, axes = frame(3.4, "both")
     population = "best" in run_curve
@@ -126,7 +125,7 @@ def learning_curve(run_curve: pd.DataFrame, horizon: int | None = None) -> Figur
         axes.fill_between(*band, color=PALETTE[0], alpha=0.2, lw=0, label="worst to best individual")
         figure.legend(loc="outside upper left", ncols=2, frameon=False, fontsize=SMALL)
     axes.set_xlabel("training steps", fontsize=TEXT, color=INK)
-    axes.set_ylabel(_return_label(horizon), fontsize=TEXT, color=INK, ma="center")
+    axes.set_ylabel(f"training return\n({number(horizon)}-step episodes)", fontsize=TEXT, color=INK, ma="center")
     return figure
 
 
@@ -195,10 +194,6 @@ def legend(figure: Figure, axes: Axes, columns: int = 3) -> None:
         handlelength=2.0 if columns == 1 else 1.2,  # dashes need room
         columnspacing=1.2,
     )
-
-
-def _return_label(horizon: int | None) -> str:
-    return "training return" + (f"\n({number(horizon)}-step episodes)" if horizon else "")
 
 
 def _common_steps(

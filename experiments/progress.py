@@ -230,7 +230,7 @@ class SynthProgress(_Display):
 
 
 class FitProgress(_Display):
-    """The progress of ``fit-pose`` and ``fit-reward``, stage by stage."""
+    """The progress of work in stages: fits, and evaluation run by run."""
 
     def __init__(self, name: str) -> None:
         super().__init__()

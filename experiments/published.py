@@ -1,6 +1,8 @@
 """Runs that need no training, since tables under ``results/`` hold what would come of them."""
 
 import glob
+import hashlib
+import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import replace
@@ -12,7 +14,7 @@ import pandas as pd
 
 from experiments.config import RunConfig
 from experiments.files import read_json, read_yaml, write_with
-from experiments.plain import parse_config
+from experiments.plain import parse_config, to_plain
 from experiments.run import RUNS, Run
 from experiments.statistics import read_episodes
 from experiments.study_config import StudyConfig
@@ -53,12 +55,15 @@ def _rows_in(directory: Path, study: StudyConfig) -> dict[Path, Rows]:
         moved = read_table(directory / "curricula.csv", CURRICULA)
     origins = _origins(directory)
     found = {}
+    meant = read_json(directory / "provenance.json").get("resolved", {})
     for config in study.runs():
         place = Path(*config.path.parts[1:])
         known = there.get(place)
-        if known is None or not _same(known, config):
+        # Defaults may have changed since; tables of before that was written down are taken at their word.
+        drifted = place.parent.name in meant and meant[place.parent.name] != digest(config)
+        if known is None or not _same(known, config) or drifted:
             continue
-        run = Run(config, RUNS / config.path)
+        run = Run(config.resolved(), RUNS / config.path)
         own = _of(episodes, run, [key for key in run.cell if key not in ("study", "pipeline")])
         judged = asked(own, run, study)
         row = runs[(runs["cell"] == run.directory.parent.name) & (runs["seed"] == config.seed)]
@@ -75,6 +80,13 @@ def _same(known: RunConfig, wanted: RunConfig) -> bool:
     if known.study != wanted.study and (known.teacher or known.identify.policy or known.start):
         return False
     return replace(known, study=wanted.study) == wanted
+
+
+def digest(config: RunConfig) -> str:
+    """Of what a run's configuration leaves to defaults that may change: the agent's, and how long it is trained."""
+    whole = config.resolved()
+    settled = {"agent": to_plain(whole.agent), "steps": whole.steps, "num_envs": whole.num_envs}
+    return hashlib.sha256(json.dumps(settled, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _origins(directory: Path) -> dict[str, str]:

@@ -20,7 +20,7 @@ from typing import Any
 from envs.cores import cores
 from experiments.executors import ExecutorConfig, Task
 from experiments.ray_task import Killed, Plan, work
-from experiments.store import Store
+from experiments.store import Store, file_digest
 
 CHECK_EVERY = 2.0
 """Seconds between two looks at whether the cluster is still there."""
@@ -187,7 +187,14 @@ class RayExecutor:
         there = self.store.names(key)
         if reads:
             self.store.push(key, directory, lambda name: name in reads)
-        elif not there or _progress(directory) >= max(map(_step, there)):
+            return
+        config = directory / "config.yaml"
+        if config.is_file() and there.get(config.name, digest := file_digest(config)) != digest:
+            raise ValueError(
+                f"store {self.store.url}: {key} holds a run of another configuration; accepted: the same one, another "
+                "--study, or a store without it"
+            )
+        if not there or _progress(directory) >= max(map(_step, there)):
             self.store.push(key, directory)
 
     def _relative(self, path: Path) -> Path:

@@ -4,7 +4,6 @@ import contextlib
 import os
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -13,6 +12,7 @@ from pathlib import Path
 from types import FrameType
 
 from envs.cores import core_numbers
+from experiments import leash
 from experiments.executors import one_core
 from experiments.files import locked
 from experiments.store import Store
@@ -88,7 +88,7 @@ def _work_by_store(plan: Plan, interrupted: list[int]) -> int:
             nonlocal pushed, last
             marks = _marks(root / plan.directory)
             if marks != pushed or time.monotonic() - last > PUSH_EVERY:
-                with contextlib.suppress(ValueError):  # the next push may succeed; the last one must
+                with contextlib.suppress(ValueError, OSError):  # the next push may succeed; the last one must
                     push()
                 pushed, last = marks, time.monotonic()
 
@@ -119,7 +119,7 @@ def _run(plan: Plan, place: Path, interrupted: list[int], look: Callable[[], Non
         return -signal.SIGTERM
     log_file = place / plan.log
     log_file.parent.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "experiments.leash", str(os.getpid()), *map(str, plan.words)]
+    command = leash.command(signal.SIGKILL, plan.words)
     with log_file.open("ab") as log, tempfile.TemporaryFile() as given, _core(plan.own_core) as core:
         given.write(plan.given)
         given.seek(0)
@@ -128,12 +128,16 @@ def _run(plan: Plan, place: Path, interrupted: list[int], look: Callable[[], Non
             with contextlib.suppress(ProcessLookupError):
                 os.sched_setaffinity(process.pid, {core})
         asked = False
-        while process.poll() is None:
-            if interrupted and not asked:
-                process.terminate()
-                asked = True
-            time.sleep(0.2)
-            look()
+        try:
+            while process.poll() is None:
+                if interrupted and not asked:
+                    process.terminate()
+                    asked = True
+                time.sleep(0.2)
+                look()
+        finally:
+            process.kill()  # in vain, unless looking failed
+            process.wait()
     if process.returncode < 0 and not interrupted:
         raise Killed(process.returncode)
     return process.returncode
@@ -141,7 +145,9 @@ def _run(plan: Plan, place: Path, interrupted: list[int], look: Callable[[], Non
 
 def _marks(directory: Path) -> set[str]:
     """The checkpoints that are there."""
-    return {str(path) for path in directory.rglob("checkpoints/*") if path.name.isdigit()}
+    # Unlike rglob, this does not mind folders that vanish meanwhile.
+    found = ((place, name) for place, folders, _ in os.walk(directory) for name in folders)
+    return {f"{place}/{name}" for place, name in found if name.isdigit() and Path(place).name == "checkpoints"}
 
 
 def _wait_for_locks(plan: Plan, interrupted: list[int]) -> None:

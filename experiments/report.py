@@ -5,6 +5,7 @@ present, ``curves.csv``, ``curricula.csv`` and ``videos/*.mp4``. It writes ``sum
 ``figures/*.png``, ``report.html`` (self-contained) and ``README.md``. It never trains.
 """
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import pandas as pd
 
 from envs import file_form
 from experiments import curricula, findings, goals, method_report, plots, report_tables, sight_charts, sights
+from experiments.config import NAME, NAME_WORDS
 from experiments.files import read_json, read_yaml, write_text
 from experiments.findings import PERCENT, count
 from experiments.pages import TEMPLATES, data_uri
@@ -43,6 +45,9 @@ PROVENANCE_FIELDS: Fields = {
     "commit": str,
     "wall_s": (int, float),
     "started": str,
+    "missing": list,
+    "taken_over": dict,
+    "trained_on": list,
 }
 
 
@@ -56,7 +61,11 @@ def write_report(directory: Path) -> Path:
     directory = Path(directory)
     study = _read_study(directory / "study.yaml")
     path = directory / "provenance.json"
-    provenance = _checked(path, read_json(path), PROVENANCE_FIELDS)
+    # What an older version did not write yet.
+    whole: dict[str, Any] = {"missing": [], "taken_over": {}, "trained_on": []}
+    provenance = _checked(path, {**whole, **read_json(path)}, PROVENANCE_FIELDS)
+    trained_on = provenance["trained_on"]
+    here = f"{provenance['cpu']}, {provenance['cores']} cores, commit {provenance['commit']}"
     episodes = read_episodes(directory / "episodes.csv")
     runs = read_table(directory / "runs.csv", RUNS)
     curves = None
@@ -76,10 +85,13 @@ def write_report(directory: Path) -> Path:
     figures = {
         **charts,
         **curricula.figures(moved),
-        **_comparisons(study, path.parent, everything, episodes),
         **_sight_figures(parts, sights.calibration(episodes)),
         **compared,
     }
+    chosen = _comparisons(study, path.parent, everything, episodes)
+    if clash := figures.keys() & chosen.keys():
+        raise ValueError(f"{directory / 'study.yaml'}: comparisons: {min(clash)} is the name of another chart")
+    figures |= chosen
     for name, figure in figures.items():
         plots.save(figure["figure"], directory / "figures" / f"{name}.png")
     write_text(directory / "summary.csv", everything.to_csv(index=False))
@@ -106,6 +118,7 @@ def write_report(directory: Path) -> Path:
         "runs": report_tables.runs_table(runs, episodes),
         "training": report_tables.training_words(runs),
         "budget": report_tables.budget_words(runs),
+        "elsewhere": "" if trained_on in ([], [here]) else "; ".join(map(str, trained_on)),
         "took": findings.duration(provenance["wall_s"]),
         "per_seed": sorted(set(summary["episodes"] // summary["n_seeds"])),
         "videos": [{"title": _title(v.stem), "uri": data_uri(v.read_bytes(), "video/mp4")} for v in videos],
@@ -120,7 +133,9 @@ def write_report(directory: Path) -> Path:
 
 def _read_study(path: Path) -> dict[str, Any]:
     study = _checked(path, read_yaml(path), STUDY_FIELDS)
-    study["goals"] = study.get("goals") or []
+    for key in ("goals", "cells", "comparisons"):
+        study[key] = study.get(key) or []
+        _checked(path, study, {key: list})
     study["tuning"] = [line.strip() for line in str(study.get("tuning") or "").splitlines() if line.strip()]
     for place, goal in enumerate(study["goals"]):
         _checked(path, goal, GOAL_FIELDS, f"goals[{place}].")
@@ -128,9 +143,10 @@ def _read_study(path: Path) -> dict[str, Any]:
             goals.check_goal(goal)
         except ValueError as error:
             raise ValueError(f"{path}: goals[{place}].{error}") from None
-    study["comparisons"] = study.get("comparisons") or []
     for place, comparison in enumerate(study["comparisons"]):
         _checked(path, comparison, COMPARISON_FIELDS, f"comparisons[{place}].")
+        if not re.fullmatch(NAME, comparison["name"]):  # it becomes a file's name
+            raise ValueError(f"{path}: comparisons[{place}].name {comparison['name']!r} must be {NAME_WORDS}")
         for row in comparison["rows"]:
             _checked(path, row, ROW_FIELDS, f"comparisons[{place}].rows: ")
             check_chosen(row["cell"], f"{path}: comparisons[{place}].rows: cell")
@@ -148,7 +164,7 @@ def _checked(
     for key, kind in fields.items():
         if not isinstance(content.get(key), kind):
             kinds = kind if isinstance(kind, tuple) else (kind,)
-            names = {str: "text", int: "a whole number", float: "a number", dict: "a mapping"}
+            names = {str: "text", int: "a whole number", float: "a number", dict: "a mapping", list: "a list"}
             found = repr(content[key])[:60] if key in content else "nothing"
             raise ValueError(f"{path}: {prefix}{key} must be {names[kinds[-1]]}; found {found}")
     return content
@@ -204,9 +220,8 @@ def _charts(
             f"{seeds}; {whiskers}. Where an interval reaches zero, no loss is shown.",
         }
     if curves is not None and not curves.empty:
-        horizon = summary["horizon"].iloc[0] if summary["horizon"].nunique() == 1 else None
         figures["learning"] = {
-            "figure": plots.learning_curves(curves, horizon),
+            "figure": plots.learning_curves(curves),
             "title": "How they learned",
             "caption": f"Mean return of recent training episodes (up to {horizons} steps), in the "
             "training domain and under its randomisation. Thick: interquartile mean over seeds; "

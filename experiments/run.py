@@ -198,6 +198,8 @@ def find_runs(paths: list[Path]) -> list[Run]:
     if not paths:
         raise ValueError("no run is given; accepted: run directories, or folders of them")
     found = {file.parent: None for path in paths for file in sorted(path.rglob("config.yaml"))}
+    # What is below a run is no run: Weights & Biases keeps a config.yaml of its own there.
+    found = {directory: None for directory in found if found.keys().isdisjoint(directory.parents)}
     if not found:
         raise ValueError(f"no run found in {', '.join(map(str, paths))}; a run directory has a config.yaml")
     return [open_run(directory) for directory in found]

@@ -1,7 +1,5 @@
 """One trial of a search in a process of its own: ``… search_worker DOMAIN EPISODES RUN…``."""
 
-import os
-import signal
 import sys
 from pathlib import Path
 
@@ -19,18 +17,11 @@ STOPPED = 130
 
 
 def main(domain: str, episodes: int, directories: list[Path]) -> None:
-    """Train the runs, one for each seed, and judge each in ``domain``; stops when the parent process ends."""
-    parent = os.getppid()
+    """Train the runs, one for each seed, and judge each in ``domain``."""
     for directory in directories:
         run = open_run(directory)
         with TrainProgress(run.name, run.config.horizon) as progress:
-
-            def report(done: int, total: int, speed: float, mean_return: float) -> None:
-                if os.getppid() != parent:  # it was killed, and can stop nobody
-                    os.kill(os.getpid(), signal.SIGTERM)
-                progress.update(done, total, speed, mean_return)
-
-            train(run.config, directory.parents[2], num_threads=1, report=report)
+            train(run.config, directory.parents[2], num_threads=1, report=progress.update)
         found = scores(evaluate(run, [domain], episodes, num_threads=1))
         write_json(directory / SCORES, found)
         print(f"{run.name}: {', '.join(f'{name} {value:.1f}' for name, value in found.items())}", flush=True)

@@ -136,7 +136,7 @@ class Store:
         changed = {}
         for name, digest in files.items():
             local = directory / name
-            if local.is_file() and hashlib.sha256(local.read_bytes()).hexdigest() == digest:
+            if local.is_file() and file_digest(local) == digest:
                 continue
             with self._errors((FileNotFoundError,)):
                 data = self._files.cat_file(f"{self._root}/{key}/{digest}")
@@ -172,6 +172,11 @@ class Store:
             ) from None
         except Exception as error:
             raise ValueError(f"store {self.url}: {_line(error)}") from None
+
+
+def file_digest(file: Path) -> str:
+    """SHA-256 of a file's bytes."""
+    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def _line(error: Any) -> str:

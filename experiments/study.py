@@ -1,8 +1,6 @@
 """A study: a grid of runs, their evaluation, statistics, pictures and report, in one directory under ``results/``."""
 
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +10,14 @@ from experiments.files import read_json, write_json, write_text
 from experiments.plain import to_yaml
 from experiments.play import record_video
 from experiments.progress import StudyProgress
-from experiments.published import published_rows, take_videos, taken_over
+from experiments.published import digest, published_rows, take_videos, taken_over
 from experiments.report import write_report
 from experiments.run import RESULTS, RUNS, Run, create_run, provenance
 from experiments.sights import MODEL, TRUE
 from experiments.study_config import StudyConfig
 from experiments.study_tables import Rows, rows_of, write_tables
 from experiments.teacher import teacher_directory
+from experiments.wall_clock import WallClock
 from experiments.wandb_output import Wandb
 
 
@@ -56,7 +55,8 @@ def run_study(
     directory = results_root / study.name
     known = _without_teachers(published_rows(study, results_root), study, runs_root) if published else {}
     own = any(rows.study == study.name for rows in known.values())
-    with _wall_clock(runs_root / study.name / "wall_clock.json", directory if own else None) as spent:
+    clock = WallClock(runs_root / study.name / "wall_clock.json", directory if own else None, counts=not finished_only)
+    with clock.running():
         configs = [config for config in study.runs() if config.path not in known]
         if finished_only:
             configs = [config for config in configs if (runs_root / config.path).is_dir()]
@@ -68,13 +68,18 @@ def run_study(
             runs = complete
         elif runs:
             with open_executor(where, runs_root, workers) as executor, StudyProgress(study.name, runs) as progress:
+
+                def watch(active: Sequence[Run], ended: Sequence[Run]) -> None:
+                    clock.keep()
+                    progress.update(active, [*complete, *ended])
+
                 failures = run_all(
                     missing,
                     study.domains,
                     lambda run: study.sights_of(run.config),
                     study.episodes,
                     workers or executor.slots(),
-                    lambda active, ended: progress.update(active, [*complete, *ended]),
+                    watch,
                     executor,
                     wandb,
                 )
@@ -82,32 +87,17 @@ def run_study(
         finished = [run for run in runs if run.directory not in failed]
         if not finished and not known:
             raise ValueError(f"study {study.name}: no run finished{f'; {failures[0].line()}' if failures else ' yet'}")
-        collect(study, finished, known, directory, spent())
+        collect(study, finished, known, directory, clock.spent())
         return write_report(directory), [failure.line() for failure in failures]
 
 
-@contextmanager
-def _wall_clock(file: Path, published: Path | None) -> Iterator[Callable[[], dict[str, Any]]]:
-    """When a study began, and the seconds that its command has run; kept in ``file`` while it is interrupted.
-
-    Where there is no such file yet, the clock of what was ``published`` goes on.
-    """
-    start, now = time.monotonic(), time.strftime("%Y-%m-%dT%H:%M:%S%z")
-    before: dict[str, Any] = {"started": now, "wall_s": 0.0}
-    if file.exists():
-        before |= read_json(file)
-    elif published is not None:
-        earlier = read_json(published / "provenance.json")
-        before |= {key: earlier[key] for key in before if key in earlier}
-
-    def spent() -> dict[str, Any]:
-        return {"started": before["started"], "wall_s": round(before["wall_s"] + time.monotonic() - start, 1)}
-
-    try:
-        yield spent
-    finally:
-        if file.parent.is_dir():  # not where the study was refused before its first run
-            write_json(file, spent())
+def _machines(runs: Sequence[Run], directory: Path) -> list[str]:
+    """Where runs were trained, and from which commits, those that the study's directory tells of before them."""
+    file = directory / "provenance.json"
+    before = read_json(file).get("trained_on", []) if file.exists() else []
+    starts = [start for run in runs for start in run.starts()]
+    here = [f"{start.get('cpu')}, {start.get('cores')} cores, commit {start.get('commit')}" for start in starts]
+    return list(dict.fromkeys([*before, *here]))
 
 
 def _without_teachers(known: Mapping[Path, Rows], study: StudyConfig, runs_root: Path) -> dict[Path, Rows]:
@@ -144,8 +134,13 @@ def collect(
     write_tables([rows[config.path] for config in planned if config.path in rows], directory)
     command = f"simgap study {study.name}"
     missing = [Path(*config.path.parts[1:]).as_posix() for config in planned if config.path not in rows]
-    lacking = {"missing": missing, "taken_over": taken_over(rows, study)}
-    write_json(directory / "provenance.json", {**provenance(), **spent, "command": command, **lacking})
+    about = {
+        "missing": missing,
+        "taken_over": taken_over(rows, study),
+        "trained_on": _machines(runs, directory),
+        "resolved": {config.path.parent.name: digest(config) for config in planned},
+    }
+    write_json(directory / "provenance.json", {**provenance(), **spent, "command": command, **about})
     take_videos(published, study, directory)
     for run in runs:
         # The first seed, not the best one.
@@ -155,5 +150,5 @@ def collect(
                 continue  # nothing is seen there that the others do not show
             seen = "" if own else f"-through-{sight}"
             video = directory / "videos" / f"{run.directory.parent.name}{seen}-in-{study.target}.mp4"
-            if not video.exists():
+            if not video.exists() or video.stat().st_mtime < (run.directory / "done.json").stat().st_mtime:
                 record_video(run, study.target, video, sight=sight)

@@ -78,6 +78,10 @@ class Comparison:
     caption: str
     rows: list[ComparedCell]
 
+    def __post_init__(self) -> None:
+        if not re.fullmatch(NAME, self.name):
+            raise ValueError(f"name {self.name!r} must be {NAME_WORDS}")
+
 
 @dataclass(frozen=True)
 class StudyConfig:
@@ -125,7 +129,7 @@ class StudyConfig:
 
     def sights_of(self, config: RunConfig) -> list[str]:
         """What one of the grid's runs is judged through."""
-        return next(sights for run, sights in self._grid if run.path == config.path)
+        return self._sights[config.path]
 
     @cached_property
     def _grid(self) -> list[tuple[RunConfig, list[str]]]:
@@ -143,6 +147,11 @@ class StudyConfig:
                     config = parse_config(RunConfig, given, where)
                     grid.append((config, _sights(cell, config, where)))
         return grid
+
+    @cached_property
+    def _sights(self) -> dict[Path, list[str]]:
+        """By the run's path."""
+        return {config.path: sights for config, sights in self._grid}
 
     @property
     def domains(self) -> list[str]:

@@ -33,7 +33,7 @@ from envs.cores import cores
 from experiments.checkpoints import list_checkpoints, load_section, save_checkpoint
 from experiments.config import RunConfig
 from experiments.curricula import write_curriculum
-from experiments.files import write_json
+from experiments.files import locked, write_json
 from experiments.identify import identify_first
 from experiments.identify_config import search_of
 from experiments.metrics import MetricsFile, truncate_metrics, write_learning_curve
@@ -128,16 +128,16 @@ def train(
         write_learning_curve(run)
         write_curriculum(run)
         looked = rounds.spent() if rounds else (0, 0)
-        write_json(
-            run.directory / "done.json",
-            {
-                "steps": agent.num_timesteps,
-                "wall_s": round(callback.elapsed(), 2),
-                "diverged_episodes": simulation.diverged_episodes,
-                "target_episodes": spent[0] + looked[0],
-                "target_steps": spent[1] + looked[1],
-            },
-        )
+        result = {
+            "steps": agent.num_timesteps,
+            "wall_s": round(callback.elapsed(), 2),
+            "diverged_episodes": simulation.diverged_episodes,
+            "target_episodes": spent[0] + looked[0],
+            "target_steps": spent[1] + looked[1],
+        }
+        with locked(run.directory / ".episodes.lock", wait=True):
+            run.episodes.unlink(missing_ok=True)  # of a policy that was not trained to its end
+            write_json(run.directory / "done.json", result)
     return run
 
 

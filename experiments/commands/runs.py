@@ -77,6 +77,7 @@ def evaluate(
     """
     from experiments.evaluate import evaluate as evaluate_run
     from experiments.info import print_returns
+    from experiments.progress import FitProgress
 
     found = find_runs(runs)
     if not sweep and output is not None:
@@ -92,8 +93,11 @@ def evaluate(
     if sweep:
         _sweep(found, domains, sights, episodes, threads, sweep, output, where)
         return
-    for run in found:
-        evaluate_run(run, domains, 50 if episodes is None else episodes, threads, sights)
+    with FitProgress("evaluate") as shown:
+        for number, run in enumerate(found):
+            if len(found) > 1:
+                shown.update("judging", number, len(found), run.name)
+            evaluate_run(run, domains, 50 if episodes is None else episodes, threads, sights)
     print_returns(found)
 
 

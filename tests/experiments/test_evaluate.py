@@ -1,5 +1,8 @@
+import shutil
 import threading
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -7,13 +10,14 @@ import pytest
 from stable_baselines3.common.vec_env import VecEnv
 
 from agents import load_policy, make_agent, normalize
-from experiments.checkpoints import load_section
+from experiments.checkpoints import list_checkpoints, load_section
 from experiments.config import MAX_ENVS, RunConfig
 from experiments.evaluate import evaluate, load_trained, missing_domains
 from experiments.files import locked
 from experiments.run import Run
 from experiments.statistics import read_episodes
 from experiments.tables import EPISODES
+from experiments.train import train
 
 Tiny = Callable[..., RunConfig]
 
@@ -37,7 +41,7 @@ def test_one_row_for_each_simulation(ppo_run: Run) -> None:
     for name, value in cell.items():
         assert set(table[name]) == {value}
     assert table["length"].between(1, 50).all()
-    assert (table["terminated"] == (table["length"] < 50)).all() or table["terminated"].any()
+    assert table["terminated"][table["length"] < 50].all()
     assert not table["diverged"].any()
 
 
@@ -70,15 +74,21 @@ def test_a_domain_given_twice_is_judged_once(own_run: Run) -> None:
     assert missing_domains(own_run, ["source", "target"], 3) == ["source"]
 
 
-def test_two_that_judge_one_run_at_a_time_lose_no_rows(own_run: Run) -> None:
+def test_two_that_judge_one_run_at_a_time_lose_no_rows(own_run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """The second waits with its rows until the first has written its own."""
     first = own_run.episodes.read_text(encoding="utf-8")
     own_run.episodes.unlink()
+    comes = threading.Event()
+
+    def announced(path: Path, wait: bool) -> Any:
+        comes.set()
+        return locked(path, wait)
+
+    monkeypatch.setattr("experiments.evaluate.locked", announced)
     second = threading.Thread(target=evaluate, args=(own_run, ["gravity=5"], 2, 1))
     with locked(own_run.directory / ".episodes.lock", wait=True):
         second.start()
-        second.join(2.0)
-        assert second.is_alive()
+        assert comes.wait(120)
         assert not own_run.episodes.exists()
         own_run.episodes.write_text(first, encoding="utf-8")
     second.join()
@@ -140,6 +150,38 @@ def test_an_unfinished_run_is_judged_by_its_last_checkpoint(own_run: Run, ppo_ru
     rows = evaluate(own_run, ["source"], episodes=3, num_threads=1)
     expected = read_episodes(ppo_run.episodes).query("eval_domain == 'source'")["return"].tolist()
     assert [row["return"] for row in rows] == expected
+
+
+def test_what_an_unfinished_policy_earned_is_forgotten_when_training_ends(tiny: Tiny, tmp_path: Path) -> None:
+    """With the defaults of evaluate, a study would otherwise count it as judged."""
+    whole = train(tiny(), tmp_path / "whole", num_threads=1)
+    run = train(tiny(), tmp_path / "cut", num_threads=1)
+    (run.directory / "done.json").unlink()
+    for checkpoint in list_checkpoints(run.checkpoints)[1:]:
+        shutil.rmtree(checkpoint)
+    early = evaluate(run, ["source"], episodes=3, num_threads=1)
+    train(tiny(), tmp_path / "cut", num_threads=1)
+    assert missing_domains(run, ["source"], 3) == ["source"]
+    late = evaluate(run, ["source"], episodes=3, num_threads=1)
+    assert late == evaluate(whole, ["source"], episodes=3, num_threads=1)
+    assert late != early
+
+
+def test_a_policy_whose_training_ends_while_it_is_judged_is_not_counted(
+    own_run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result = (own_run.directory / "done.json").read_bytes()
+    (own_run.directory / "done.json").unlink()
+    before = own_run.episodes.read_bytes()
+
+    def play(*_: Any) -> list[dict[str, Any]]:
+        (own_run.directory / "done.json").write_bytes(result)
+        return []
+
+    monkeypatch.setattr("experiments.evaluate.play_domain", play)
+    with pytest.raises(ValueError, match="its training ended while an earlier policy was judged; judge it again"):
+        evaluate(own_run, ["source"], 3, 1)
+    assert own_run.episodes.read_bytes() == before
 
 
 @pytest.mark.parametrize(

@@ -104,3 +104,11 @@ def test_an_interruption_ends_every_process(runs: list[Run], monkeypatch: pytest
     with pytest.raises(KeyboardInterrupt):
         run_all(runs, [], own_sight, 1, 2, interrupt)
     assert [process.poll() for process in processes] == [-15, -15]
+
+
+def test_runs_that_wait_for_each_other_are_refused(tiny: Callable[..., RunConfig], tmp_path: Path) -> None:
+    taught = {"pipeline": "pose", "pose": {"critic": "state"}}
+    run = create_run(tiny("dagger", teacher="hopper-source-pose-none-dagger", **taught), tmp_path)
+    assert run.directory.parent.name == run.config.teacher
+    with pytest.raises(ValueError, match=f"runs that wait for each other as teachers: {run.name}; accepted: others"):
+        run_all([run], [], own_sight, 1, 1, lambda active, ended: None)

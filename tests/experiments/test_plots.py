@@ -74,12 +74,11 @@ def test_gap_chart_marks_each_gap_and_its_interval(episodes: pd.DataFrame) -> No
     assert "no randomisation" in shown
 
 
-def test_learning_curves_aggregate_seeds_and_state_the_horizon() -> None:
-    figure = plots.learning_curves(curves(), horizon=500)
+def test_learning_curves_aggregate_seeds() -> None:
+    figure = plots.learning_curves(curves())
     (axes,) = figure.axes
     assert len(axes.lines) == 3 + 1
     assert np.all(axes.lines[-1].get_ydata() == 10)
-    assert "500-step episodes" in texts(figure)
     assert "training steps" in texts(figure)
 
 
@@ -87,7 +86,7 @@ def test_learning_curves_use_only_steps_that_all_seeds_have() -> None:
     frame = curves()
     frame = frame[(frame["seed"] > 0) | (frame["step"] <= 200)]
     frame.loc[frame["step"] == 0, "return"] = np.nan
-    line: Any = plots.learning_curves(frame, 500).axes[0].lines[-1]
+    line: Any = plots.learning_curves(frame).axes[0].lines[-1]
     assert (line.get_xdata().min(), line.get_xdata().max()) == (100, 200)
 
 

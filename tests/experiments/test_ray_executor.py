@@ -19,7 +19,7 @@ from experiments.config import RunConfig
 from experiments.executors import LOG, ExecutorConfig, LocalExecutor, Task, open_executor
 from experiments.plain import parse_config
 from experiments.ray_executor import RayExecutor, _progress, connect
-from experiments.ray_task import Killed, Plan, work
+from experiments.ray_task import Killed, Plan, _marks, _run, work
 from experiments.run import Run, create_run
 from experiments.search import search
 from experiments.search_space import SearchSpace
@@ -198,6 +198,52 @@ def test_a_directory_outside_the_root_does_not_go_through_a_store(tmp_path: Path
         executor.start(task(tmp_path / "runs" / "a", "x", needs=(tmp_path / "teacher",)))
 
 
+def test_a_copy_of_another_configuration_is_not_fetched_over_this_one(
+    tiny: Callable[..., RunConfig], ppo_run: Run, tmp_path: Path
+) -> None:
+    from experiments.store import Store
+
+    store = Store(f"file://{tmp_path}/store")
+    run = create_run(tiny(), tmp_path / "runs")
+    key = run.config.path.as_posix()
+    store.push(key, ppo_run.directory)
+    executor = RayExecutor("10.0.0.1:6379", tmp_path / "runs", store)
+    executor._plan(task(run.directory, "x"))  # the same configuration, which is done there
+    shutil.rmtree(run.directory)
+    other = create_run(tiny(checkpoint_every=100), tmp_path / "runs")
+    with pytest.raises(ValueError, match=rf"{key} holds a run of another configuration; accepted: the same one"):
+        executor.start(task(other.directory, "x"))
+
+
+def test_folders_that_vanish_while_they_are_listed_do_no_harm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept, going = tmp_path / "checkpoints" / "000000000128", tmp_path / "checkpoints" / "tmp"
+    kept.mkdir(parents=True)
+    going.mkdir()
+    listed = os.scandir
+
+    def scandir(place: str) -> Any:
+        found = listed(place)
+        if Path(place).name == "checkpoints" and going.exists():
+            going.rmdir()
+        return found
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    assert _marks(tmp_path) == {str(kept)}
+
+
+def test_a_task_that_cannot_be_looked_at_leaves_no_process(tmp_path: Path) -> None:
+    module(tmp_path, "import time; time.sleep(600)")
+
+    def look() -> None:
+        raise RuntimeError("lost")
+
+    with pytest.raises(RuntimeError, match="lost"):
+        _run(Plan(("given_words",), Path("log.txt"), tmp_path, b"", own_core=False), tmp_path, [], look)
+    children = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()
+    commands = [Path(f"/proc/{child}/cmdline").read_bytes() for child in children]
+    assert not any(b"given_words" in command for command in commands)
+
+
 def test_progress_is_told_by_checkpoints(tiny: Callable[..., RunConfig], ppo_run: Run, tmp_path: Path) -> None:
     run = create_run(tiny(), tmp_path)
     assert _progress(run.directory) == -1
@@ -205,32 +251,6 @@ def test_progress_is_told_by_checkpoints(tiny: Callable[..., RunConfig], ppo_run
     (run.checkpoints / "000000000128" / "manifest.json").touch()
     assert _progress(run.directory) == 128
     assert _progress(ppo_run.directory) > ppo_run.config.steps
-
-
-def test_a_process_on_a_leash_ends_with_its_parent(tmp_path: Path) -> None:
-    code = (
-        "import os, subprocess, sys, time; "
-        "child = subprocess.Popen([sys.executable, '-m', 'experiments.leash', str(os.getpid()), 'http.server', '0'],"
-        " stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL); print(child.pid, flush=True); time.sleep(600)"
-    )
-    parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
-    assert parent.stdout is not None
-    child = Path(f"/proc/{int(parent.stdout.readline())}")
-    started = time.monotonic()
-    while b"http.server\0" not in (words := (child / "cmdline").read_bytes()) or b"leash" in words:
-        assert time.monotonic() - started < 60
-        time.sleep(0.01)
-    parent.kill()
-    parent.wait()
-    parent.stdout.close()
-    while child.exists() and "(zombie)" not in (child / "status").read_text():
-        assert time.monotonic() - started < 120
-        time.sleep(0.01)
-
-
-def test_a_leash_whose_parent_is_gone_starts_nothing() -> None:
-    done = subprocess.run([sys.executable, "-m", "experiments.leash", "1", "this"], capture_output=True, text=True)
-    assert (done.returncode, done.stderr) == (1, "error: the parent ended first\n")
 
 
 def test_a_task_says_how_its_process_was_killed(tmp_path: Path) -> None:

@@ -218,12 +218,18 @@ def test_study_without_a_gap_curves_or_videos(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("blank_figures")
-def test_missing_seeds_are_named(tmp_path: Path) -> None:
+def test_missing_runs_and_other_machines_are_named(tmp_path: Path) -> None:
     write_study(tmp_path)
-    episodes = pd.read_csv(tmp_path / "episodes.csv")
-    failed = (episodes["randomization"] == "uniform") & (episodes["seed"] == 4)
-    episodes[~failed].to_csv(tmp_path / "episodes.csv", index=False)
-    assert "trained in source · uniform (4 of 5)" in words(write_report(tmp_path))
+    provenance = json.loads((tmp_path / "provenance.json").read_text())
+    provenance["missing"] = ["hopper-a/seed-003", "hopper-a/seed-004", "hopper-b/seed-004"]
+    provenance["trained_on"] = ["some CPU, 2 cores, commit abc1234", "another CPU, 64 cores, commit abc1234"]
+    (tmp_path / "provenance.json").write_text(json.dumps(provenance))
+    text = words(write_report(tmp_path))
+    assert "The study is not complete: 3 runs missing (2 of hopper-a, 1 of hopper-b)." in text
+    assert "trained on some CPU, 2 cores, commit abc1234; another CPU, 64 cores, commit abc1234" in text
+    provenance["trained_on"].pop()
+    (tmp_path / "provenance.json").write_text(json.dumps(provenance))
+    assert "trained on some CPU" not in words(write_report(tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -251,6 +257,28 @@ def test_bad_input_is_one_line_and_writes_nothing(tmp_path: Path, name: str, con
         write_report(tmp_path)
     assert "\n" not in str(raised.value)
     assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "message"),
+    [
+        ("study.yaml", {"goals": 5}, r"study\.yaml: goals must be a list; found 5"),
+        ("study.yaml", {"cells": "x"}, r"study\.yaml: cells must be a list; found 'x'"),
+        (
+            "study.yaml",
+            {"comparisons": [{"name": "../../x", "title": "", "caption": "", "rows": []}]},
+            r"comparisons\[0\]\.name '\.\./\.\./x' must be letters",
+        ),
+        ("provenance.json", {"taken_over": ["x"]}, r"provenance\.json: taken_over must be a mapping; found \['x'\]"),
+        ("provenance.json", {"missing": 2}, r"provenance\.json: missing must be a list; found 2"),
+    ],
+)
+def test_a_strangers_study_is_checked(tmp_path: Path, name: str, changes: dict[str, Any], message: str) -> None:
+    write_study(tmp_path)
+    file = tmp_path / name
+    file.write_text(json.dumps(yaml.safe_load(file.read_text()) | changes))  # YAML too
+    with pytest.raises(ValueError, match=message):
+        write_report(tmp_path)
 
 
 @pytest.mark.usefixtures("blank_figures")

@@ -84,6 +84,10 @@ def test_runs_are_found_below_folders_once_and_in_order(tiny: Tiny, tmp_path: Pa
     assert [run.config.seed for run in find_runs([made[0].directory, tmp_path, made[0].directory])] == [2, 0, 1]
     with pytest.raises(ValueError, match=r"no run found in .*nowhere; a run directory has a config\.yaml"):
         find_runs([tmp_path / "nowhere"])
+    theirs = made[0].directory / "wandb" / "run-1" / "files"
+    theirs.mkdir(parents=True)
+    (theirs / "config.yaml").write_text("_wandb: {}")
+    assert find_runs([tmp_path]) == found
 
 
 def test_only_one_process_trains_in_a_directory(tiny: Tiny, tmp_path: Path) -> None:

@@ -12,10 +12,12 @@ import pandas as pd
 import pytest
 import yaml
 
+from agents.specs import AGENTS
 from experiments import executors
 from experiments.evaluate import evaluate
-from experiments.files import read_json
-from experiments.plain import parse_config
+from experiments.files import read_json, write_text
+from experiments.plain import parse_config, to_yaml
+from experiments.published import published_rows
 from experiments.run import Run, find_runs
 from experiments.statistics import read_episodes
 from experiments.study import run_study
@@ -187,13 +189,21 @@ def test_a_second_call_trains_nothing(done: Roots, tmp_path: Path, monkeypatch: 
     wall = read_json(roots.directory / "provenance.json")["wall_s"]
     summary = (roots.directory / "summary.csv").read_bytes()
     (roots.directory / "report.html").unlink()
+    old, new = sorted((roots.directory / "videos").iterdir())[:2]
+    os.utime(old, (1, 1))  # of a run that was trained again since
+    stamp = new.stat().st_mtime_ns
     monkeypatch.setattr(executors, "_start", start_nothing)
     report, failures = roots.run(make())
     assert failures == []
     assert report.exists()
     assert (roots.directory / "summary.csv").read_bytes() == summary
     assert contents(roots.runs) == before
+    assert old.stat().st_mtime > 1
+    assert new.stat().st_mtime_ns == stamp
     assert read_json(roots.directory / "provenance.json")["wall_s"] >= wall
+    written = (roots.runs / "little" / "wall_clock.json").read_bytes()
+    roots.run(make(), finished_only=True)
+    assert (roots.runs / "little" / "wall_clock.json").read_bytes() == written  # beside a study that runs
 
 
 def test_the_time_before_an_interruption_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -308,6 +318,20 @@ def test_what_was_published_elsewhere_is_not_trained_again(done: Roots, tmp_path
     assert found["missing"] == []
     assert found["wall_s"] > wall
     assert video.stat().st_mtime_ns == stamp
+
+
+def test_runs_are_the_same_with_their_defaults_written_out_and_others_where_these_have_changed(
+    done: Roots, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    roots = done.copy(tmp_path)
+    study = make(base={key: value for key, value in STUDY["base"].items() if key != "steps"})
+    write_text(roots.directory / "study.yaml", to_yaml(study))
+    spec = AGENTS["ppo"]
+    monkeypatch.setitem(AGENTS, "ppo", replace(spec, steps=256))
+    assert len(published_rows(study, roots.results)) == 4
+    changed = {**spec.hyperparameters, "gamma": 0.5}
+    monkeypatch.setitem(AGENTS, "ppo", replace(spec, steps=256, hyperparameters=changed))
+    assert published_rows(study, roots.results) == {}
 
 
 def test_a_published_teacher_is_trained_again_for_its_students(

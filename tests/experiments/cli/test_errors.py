@@ -104,6 +104,7 @@ REFUSED: list[tuple[list[str], str]] = [
     (["train", "--randomization.width", "nan"], "width is nan; it must be at least 0 and below 1"),
     ([*HYPER, "learning_rat=1"], "did you mean 'learning_rate'?"),
     ([*HYPER, "n_steps"], "'n_steps' is not key=value"),
+    ([*HYPER, "policy_kwargs={a: ["], "'policy_kwargs={a: [' is no YAML after the =; accepted: such as 3, true or"),
     ([*HYPER, "batch_size=1"], "ppo refuses its hyperparameters"),
     ([*HYPER, "n_epochs=0"], "n_epochs is 0"),
     ([*HYPER, "learning_rate=inf"], "learning_rate"),
