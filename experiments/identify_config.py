@@ -19,7 +19,7 @@ def check(config: "RunConfig") -> None:
 
     Raises:
         ValueError: something else decides what is drawn, the method cannot use the pipeline, the search is outside what
-            the physics takes, or there is no such target.
+            the physics takes, the method's simulations lack a part of the domain's, or there is no such target.
     """
     method = config.identify.method
     if method == "none":
@@ -36,5 +36,8 @@ def check(config: "RunConfig") -> None:
     if method == "simopt" and config.pipeline != "state":
         raise ValueError(f"simopt simulates policies on the state; accepted: pipeline state, not {config.pipeline}")
     search = search_of(config)
-    envs.make_simulator(config.figure, config.domain, search.drawn).check(search.low, search.high)
+    simulator = envs.make_simulator(config.figure, config.domain, search.drawn)
+    simulator.check(search.low, search.high)
+    if method != "bayrn":  # which simulates nothing but its training
+        simulator.check_whole(observed=method == "simopt")
     config.make_env(1, 1, config.identify.domain)
