@@ -20,6 +20,7 @@ from agents.frame_buffer import FrameReplayBuffer
 from agents.latent import NO_LATENT, LatentOptions
 from agents.policies import image_policy, shows_images
 from agents.specs import AGENTS
+from agents.watched import WatchedMoments, watched
 
 # Beyond this many deviations an observation is clipped. It is far outside what is ever seen, so that the
 # normaliser stays an affine map, which export folds into the network.
@@ -35,7 +36,8 @@ class Normalizer(VecNormalize):
     """SB3's running normalisation, with its statistics as plain arrays instead of a pickle.
 
     Of a dict it normalises every entry but the images, and of images alone nothing but the reward. Images pass as
-    they are, neither converted nor copied, so the environment must not write to them again.
+    they are, neither converted nor copied, so the environment must not write to them again. Simulations that are not
+    watched teach it nothing of observations.
     """
 
     def __init__(self, venv: VecEnv, norm_obs: bool = True, **options: Any) -> None:
@@ -44,8 +46,13 @@ class Normalizer(VecNormalize):
         if isinstance(space, spaces.Dict):
             options["norm_obs_keys"] = [name for name, entry in space.spaces.items() if not is_image_space(entry)]
         super().__init__(venv, norm_obs=norm_obs and not is_image_space(space), **options)
-        if not self.norm_obs:
-            self.obs_rms = {}
+        mask = watched(venv)
+        moments: Any = self.obs_rms if self.norm_obs else {}  # SB3 declares a dict, but a vector's are alone
+        if isinstance(moments, dict):
+            moments = {name: WatchedMoments(each.mean.shape, mask) for name, each in moments.items()}
+        else:
+            moments = WatchedMoments(moments.mean.shape, mask)
+        self.obs_rms = moments
         if isinstance(space, spaces.Dict):
             self.observation_space = spaces.Dict({name: _normalized(entry) for name, entry in space.spaces.items()})
         else:

@@ -152,7 +152,7 @@ class BatchedEnv(VecEnv):
             self._state[name][:] = field
         if CONTACT_FORCES in self._derived:
             forces = self._state[CONTACT_FORCES]
-            for i in range(self.num_envs):
+            for i in np.flatnonzero(self.watched):
                 # No force of a contact depends on what may be drawn: each contact has its own friction already.
                 mujoco.mj_rnePostConstraint(self.model, self.batch.get_data(i, self._data))
                 forces[i] = self._data.cfrc_ext
@@ -193,7 +193,7 @@ class BatchedEnv(VecEnv):
         observations = self.task.observe(self._state)
         if self._disturbances is not None:
             observations = self._disturbances.measured(observations)
-        terminated = self.task.terminated(self._state)
+        terminated = self.task.terminated(self._state) & self.watched
         rewards, self.terms = self.task.reward(before, self._state, self._actions, terminated, self.dt)
         rewards[diverged] = 0.0
         self._returns += rewards

@@ -129,7 +129,7 @@ def test_a_restored_agent_continues_bit_identically(name: str, steps: int, total
 
 
 class EachGeneration(BaseCallback):
-    """Takes the state at the start of every generation of ARS."""
+    """Takes the state at the start of every generation of a population search."""
 
     def __init__(self, session: Session) -> None:
         super().__init__()
@@ -143,9 +143,10 @@ class EachGeneration(BaseCallback):
         return True
 
 
-def test_a_restored_random_search_continues_bit_identically() -> None:
+@pytest.mark.parametrize(("name", "given"), [("ars", {}), ("cem", {"episode_steps": 0, "sigma": 0.5})])
+def test_a_restored_search_of_whole_episodes_continues_bit_identically(name: str, given: dict[str, Any]) -> None:
     """Its generations end when their episodes do, at no round number of steps."""
-    uninterrupted = Session("ars", seed=3)
+    uninterrupted = Session(name, seed=3, **given)
     each = EachGeneration(uninterrupted)
     uninterrupted.agent.learn(400, each)
     expected = plain(uninterrupted.state())
@@ -154,7 +155,7 @@ def test_a_restored_random_search_continues_bit_identically() -> None:
     assert 100 < steps < 400 <= expected["agent"]["attributes"]["num_timesteps"]
 
     torch.manual_seed(99)
-    restored = Session("ars", seed=77)
+    restored = Session(name, seed=77, **given)
     restored.load(middle)
     np.testing.assert_equal(plain(restored.state()), plain(middle))
     restored.agent.learn(400 - steps, reset_num_timesteps=False)

@@ -348,6 +348,14 @@ def test_an_episode_that_nobody_watches_does_not_run_out() -> None:
     assert dones == [[False, False], [False, False], [True, False], [False, False]]
 
 
+def test_what_nobody_watches_does_not_fall_where_it_begins() -> None:
+    env: Any = envs.make_vec("hopper[reset_noise=3]", 2, seed=3, num_threads=1)
+    env.reset()
+    assert env.task.terminated(env._state).all()
+    env.watched[1] = False
+    assert env.step(np.zeros((2, 3), np.float32))[2].tolist() == [True, False]
+
+
 def test_repeated_starts_are_those_of_the_first_simulations() -> None:
     env = make(7, seed=5)
     env.repeat_starts(3)
