@@ -213,6 +213,25 @@ def test_the_policys_part_of_the_state_acts_the_same(name: str) -> None:
     np.testing.assert_array_equal(fresh.agent.predict(observations, deterministic=True)[0], expected)
 
 
+def test_a_state_sets_nothing_but_what_an_agent_carries() -> None:
+    trained, fresh = Session("ppo", seed=0), Session("ppo", seed=1)
+    trained.agent.learn(64)
+    state = trained.state()
+    state["agent"]["attributes"]["predict"] = "mine"
+    fresh.load(state)
+    assert callable(fresh.agent.predict)
+    assert fresh.agent.num_timesteps == 64
+
+
+def test_the_memory_of_a_recurrent_agent_is_where_its_networks_are() -> None:
+    trained, fresh = Session("recurrent_ppo", seed=0), Session("recurrent_ppo", seed=1)
+    trained.agent.learn(64)
+    fresh.agent.device = torch.device("meta")  # as good as any other than the processor's
+    load_agent_state(fresh.agent, trained.state()["agent"])
+    memory = fresh.agent._last_lstm_states  # type: ignore[attr-defined]
+    assert {each.device.type for part in (memory.pi, memory.vf) for each in part} == {"meta"}
+
+
 def test_the_state_of_another_algorithm_is_refused() -> None:
     ours, theirs = Session("sac", seed=0), Session("tqc", seed=0)
     state = agent_state(theirs.agent)
