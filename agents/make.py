@@ -25,6 +25,8 @@ from agents.watched import WatchedMoments, watched
 # Beyond this many deviations an observation is clipped. It is far outside what is ever seen, so that the
 # normaliser stays an affine map, which export folds into the network.
 CLIP_OBSERVATION = 1e6
+# What a buffer of frames cannot do, or what is decided for it.
+_ON_FRAMES = {"n_steps": 1, "replay_buffer_class": None, "replay_buffer_kwargs": None}
 _ENCODER_OPTIONS = "features_extractor_kwargs"
 
 Array = np.ndarray[Any, Any]
@@ -198,6 +200,12 @@ def make_agent(
     arguments = construct(config.hyperparameters)
     arguments["policy_kwargs"] = _merged(networks, arguments.get("policy_kwargs", {}))
     if issubclass(spec.algorithm(), OffPolicyAlgorithm) and shows_images(env.observation_space):
+        for key, accepted in _ON_FRAMES.items():
+            if arguments.get(key, accepted) != accepted:
+                raise ValueError(
+                    f"hyperparameter {key} of {config.name} is {arguments[key]!r}; on images, whose replay buffer "
+                    f"keeps frames, it must be {accepted}"
+                )
         arguments |= {"replay_buffer_class": FrameReplayBuffer, "replay_buffer_kwargs": {"stack": images.stack}}
     schedules = {key: arguments.pop(key, None) for key in OPTIONS}
     entropy = arguments.get("ent_coef")
