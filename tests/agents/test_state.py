@@ -1,4 +1,7 @@
-"""An agent's state: continuing from it is the same as never having stopped, for every algorithm."""
+"""An agent's state: continuing from it is the same as never having stopped.
+
+For every algorithm but those that learn from a teacher, whose runs ``tests/experiments/test_every_agent.py`` resumes.
+"""
 
 import copy
 from typing import Any
@@ -13,6 +16,7 @@ from stable_baselines3.common.vec_env import VecEnv
 
 import envs
 from agents import (
+    AGENTS,
     AgentConfig,
     Normalizer,
     agent_state,
@@ -45,6 +49,10 @@ SMALL: dict[str, dict[str, Any]] = {
     "crossq": _REPLAY,
     "ars": {"n_delta": 2, "n_top": 1, "learning_rate": "linear(0.1, 0.01)", "delta_std": "linear(0.1, 0.05)"},
 }
+
+
+def test_every_algorithm_without_a_teacher_is_here() -> None:
+    assert {*SMALL, "dagger", "rma"} == {*AGENTS}
 
 
 class Session:
