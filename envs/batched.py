@@ -123,7 +123,13 @@ class BatchedEnv(VecEnv):
         return observations if self._disturbances is None else self._disturbances.measured(observations)
 
     def repeat_starts(self, count: int) -> None:
-        """Let simulation ``i`` begin at the next reset as simulation ``i % count`` does."""
+        """Let simulation ``i`` begin at the next reset as simulation ``i % count`` does.
+
+        Raises:
+            ValueError: that reset would go on where another one left the generators.
+        """
+        if None in self._seeds:
+            raise ValueError("repeat_starts comes after a reset; accepted: before the first one, or after seed()")
         self._seeds = [self._seeds[i % count] for i in range(self.num_envs)]
 
     def _start(self, ids: npt.NDArray[np.int32]) -> None:

@@ -361,3 +361,10 @@ def test_repeated_starts_are_those_of_the_first_simulations() -> None:
     env.repeat_starts(3)
     starts = np.asarray(env.reset())
     np.testing.assert_array_equal(starts, np.asarray(make(3, seed=5).reset())[[0, 1, 2, 0, 1, 2, 0]])
+    with pytest.raises(
+        ValueError, match=r"^repeat_starts comes after a reset; accepted: before the first one, or after"
+    ):
+        env.repeat_starts(3)
+    env.seed(5)
+    env.repeat_starts(3)
+    np.testing.assert_array_equal(env.reset(), starts)
