@@ -15,6 +15,7 @@ from sb3_contrib.ars.policies import ARSPolicy
 from stable_baselines3.common.callbacks import BaseCallback
 
 from agents.population import Population
+from agents.watched import watched
 
 Array = npt.NDArray[Any]
 
@@ -22,8 +23,9 @@ Array = npt.NDArray[Any]
 class ARS(sb3_contrib.ARS):
     """A generation is ``2 * n_delta * n_eval_episodes`` episodes, each from a new start; it ends with an update.
 
-    Steps count those of episodes that are still played, not of simulations that wait for the others. Training stops,
-    and saves, between two generations.
+    Steps count those of episodes that are still played. A simulation whose episode is over, or that has none to play,
+    stands still: neither normaliser nor randomizer learns from episodes that nobody judges. Training stops, and saves,
+    between two generations.
     """
 
     policy: ARSPolicy
@@ -65,6 +67,8 @@ class ARS(sb3_contrib.ARS):
         actions = np.zeros((self.env.num_envs, *(self.action_space.shape or ())), np.float32)
         running = np.arange(self.env.num_envs) < count
         returns, lengths = np.zeros(len(running)), np.zeros(len(running), np.int64)
+        moving = watched(self.env)
+        moving[:] = running
         observations: Any = self.env.reset()
         while running.any():
             actions[:count] = population.act(observations[:count, None])[:, 0]
@@ -75,4 +79,5 @@ class ARS(sb3_contrib.ARS):
             callback.update_locals(locals())
             callback.on_step()
             running &= ~dones
+            moving[:] = running
         return returns[:count], lengths[:count]

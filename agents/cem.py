@@ -38,6 +38,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from agents.population import Population
+from agents.watched import watched
 
 Returns = npt.NDArray[np.float64]
 
@@ -68,8 +69,9 @@ def moved(
 class CEM(BaseAlgorithm):
     """A policy that is the mean of a population; one environment for each individual.
 
-    Steps count those of individuals that still earn, not of simulations that wait for the others. Training stops, and
-    saves, between two generations.
+    Steps count those of individuals that still earn. A simulation whose individual has fallen stands still until the
+    next generation: it plays no episodes that nobody judges, which normaliser and randomizer would learn from.
+    Training stops, and saves, between two generations.
 
     The policy is sb3-contrib's for random search, a perceptron whose actions pass through a tanh, so that what is
     exported opens with ``sb3_contrib.ARS.load``.
@@ -189,6 +191,8 @@ class CEM(BaseAlgorithm):
         population = Population(self.policy, individuals)
         returns, lengths = np.zeros(env.num_envs), np.zeros(env.num_envs, np.int64)
         standing, diverged = np.ones(env.num_envs, bool), np.zeros(env.num_envs, bool)
+        moving = watched(env)
+        moving[:] = True
         observations: Any = env.reset()
         while standing.any() and (not self.episode_steps or lengths.max() < self.episode_steps):
             observations, rewards, dones, infos = env.step(population.act(observations[:, None])[:, 0])
@@ -197,6 +201,7 @@ class CEM(BaseAlgorithm):
             lengths += standing
             diverged |= [bool(alive and info.get("diverged")) for alive, info in zip(standing, infos, strict=True)]
             standing &= ~dones
+            moving[:] = standing
             callback.update_locals(locals())
             if not callback.on_step():
                 return None

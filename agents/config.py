@@ -45,7 +45,11 @@ _SMALLEST_INTEGER = {
     "n_delta": 1,
     "n_top": 1,
     "n_eval_episodes": 1,
+    "teacher_steps": 0,
+    "top_quantiles_to_drop_per_net": 0,
 }
+_POLICY_INTEGERS = ("lstm_hidden_size", "n_lstm_layers", "n_critics", "n_quantiles")
+"""Of ``policy_kwargs``: 1 or more."""
 _ABOVE_ZERO = ("learning_rate", "clip_range", "clip_range_vf", "max_grad_norm", "target_kl", *OPTIONS, "delta_std")
 _FROM_ZERO = ("action_noise", "target_policy_noise", "target_noise_clip", "cg_damping", "noise", "extra_noise")
 _UP_TO_ONE = ("gamma", "gae_lambda", "tau", "line_search_shrinking_factor")
@@ -93,6 +97,13 @@ class AgentConfig:
             _check_kind(key, value, parameters.get(key))
         if self.name == "reinforce" and (baseline := arguments.get("baseline", "none")) not in BASELINES:
             raise ValueError(f"unknown baseline {baseline!r}; accepted: {', '.join(BASELINES)}")
+        if self.name == "tqc":  # the numbers here are sb3-contrib's own defaults
+            quantiles = arguments.get("policy_kwargs", {}).get("n_quantiles", 25)
+            if (dropped := arguments.get("top_quantiles_to_drop_per_net", 2)) >= quantiles:
+                raise ValueError(
+                    f"hyperparameter top_quantiles_to_drop_per_net is {dropped}; it must be less than n_quantiles, "
+                    f"{quantiles}"
+                )
         top, deltas = (self.resolved_value(key) for key in ("n_top", "n_delta"))
         if top is not None and top > deltas:
             raise ValueError(f"hyperparameter n_top is {top}; it must be at most n_delta, {deltas}")
@@ -140,15 +151,41 @@ def construct(hyperparameters: Mapping[str, Any]) -> dict[str, Any]:
         else:
             _check_number(key, value)
         if key == "policy_kwargs":
-            if not isinstance(value, Mapping):
-                raise ValueError(f"policy_kwargs is {value!r}; it must be a mapping such as {{net_arch: [64, 64]}}")
-            arguments[key] = dict(value)
-            activation = value.get("activation_fn", "tanh")
-            if activation not in _ACTIVATIONS:
-                raise ValueError(f"unknown activation_fn {activation!r}; accepted: {', '.join(_ACTIVATIONS)}")
-            if "activation_fn" in value:
-                arguments[key]["activation_fn"] = _ACTIVATIONS[activation]
+            arguments[key] = _policy_kwargs(value)
+        elif key == "replay_buffer_kwargs" and not isinstance(value, Mapping | None):
+            raise ValueError(f"hyperparameter {key} is {value!r}; it must be a mapping, or None")
     return arguments
+
+
+def _policy_kwargs(given: Any) -> dict[str, Any]:
+    """Arguments for the policy: the activation function built from its name.
+
+    Raises:
+        ValueError: they are no mapping, or a value is impossible.
+    """
+    if not isinstance(given, Mapping):
+        raise ValueError(f"policy_kwargs is {given!r}; it must be a mapping such as {{net_arch: [64, 64]}}")
+    arguments = dict(given)
+    for key in _POLICY_INTEGERS:
+        if key in given and not _counts([given[key]]):
+            raise ValueError(f"policy_kwargs: {key} is {given[key]!r}; it must be an integer of 1 or more")
+    widths = given.get("net_arch")
+    if widths is not None and not all(map(_counts, widths.values() if isinstance(widths, Mapping) else [widths])):
+        raise ValueError(
+            f"policy_kwargs: net_arch is {widths!r}; it must be a list of integers of 1 or more, or a mapping of such "
+            "lists"
+        )
+    if "activation_fn" in given:
+        activation = given["activation_fn"]
+        if not isinstance(activation, str) or activation not in _ACTIVATIONS:
+            raise ValueError(f"unknown activation_fn {activation!r}; accepted: {', '.join(_ACTIVATIONS)}")
+        arguments["activation_fn"] = _ACTIVATIONS[activation]
+    return arguments
+
+
+def _counts(values: Any) -> bool:
+    """Whether these are integers of 1 or more in a list."""
+    return isinstance(values, list | tuple) and all(type(value) is int and value >= 1 for value in values)
 
 
 def _check_kind(key: str, value: Any, default: Any) -> None:

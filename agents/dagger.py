@@ -93,7 +93,8 @@ class DAgger(OffPolicyAlgorithm):
     ) -> tuple[Actions, Actions]:
         """What is done, and what the replay buffer keeps: the teacher's action."""
         assert self.teacher is not None, "a teacher is set before learning"
-        there: Any = self._last_obs if self._last_original_obs is None else self._last_original_obs
+        # SB3 keeps the original ones up to date only where they differ.
+        there: Any = self._last_obs if self._vec_normalize_env is None else self._last_original_obs
         label = self.policy.scale_action(self.teacher(there[STATE]))
         label = np.clip(label, -1, 1)
         found, _ = self.predict(self._last_obs, deterministic=True)  # type: ignore[arg-type]  # is there by now

@@ -46,7 +46,7 @@ def _fold(weight: torch.Tensor, bias: torch.Tensor, mean: torch.Tensor, scale: t
 def _first_layers(policy: torch.nn.Module) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Weight and bias of each layer that sees the observation."""
     containers = (
-        "action_net",  # of CEM: a perceptron; elsewhere it is one layer behind the others
+        "action_net",  # of ARS and CEM: a perceptron; elsewhere it is one layer behind the others
         "mlp_extractor.policy_net",
         "mlp_extractor.value_net",
         "actor.latent_pi",
@@ -54,7 +54,6 @@ def _first_layers(policy: torch.nn.Module) -> Iterator[tuple[torch.Tensor, torch
         "critic_target",
         "actor.mu",  # of TD3; of SAC it is no container
         "actor_target.mu",
-        "action_net",  # of ARS, likewise
     )
     parameters = dict(policy.named_parameters())
     recurrent = [name for name, module in policy.named_modules() if isinstance(module, torch.nn.LSTM)]

@@ -20,10 +20,13 @@ from agents.frame_buffer import FrameReplayBuffer
 from agents.latent import NO_LATENT, LatentOptions
 from agents.policies import image_policy, shows_images
 from agents.specs import AGENTS
+from agents.watched import WatchedMoments, watched
 
 # Beyond this many deviations an observation is clipped. It is far outside what is ever seen, so that the
 # normaliser stays an affine map, which export folds into the network.
 CLIP_OBSERVATION = 1e6
+# What a buffer of frames cannot do, or what is decided for it.
+_ON_FRAMES = {"n_steps": 1, "replay_buffer_class": None, "replay_buffer_kwargs": None}
 _ENCODER_OPTIONS = "features_extractor_kwargs"
 
 Array = np.ndarray[Any, Any]
@@ -35,7 +38,8 @@ class Normalizer(VecNormalize):
     """SB3's running normalisation, with its statistics as plain arrays instead of a pickle.
 
     Of a dict it normalises every entry but the images, and of images alone nothing but the reward. Images pass as
-    they are, neither converted nor copied, so the environment must not write to them again.
+    they are, neither converted nor copied, so the environment must not write to them again. Simulations that are not
+    watched teach it nothing of observations.
     """
 
     def __init__(self, venv: VecEnv, norm_obs: bool = True, **options: Any) -> None:
@@ -44,8 +48,13 @@ class Normalizer(VecNormalize):
         if isinstance(space, spaces.Dict):
             options["norm_obs_keys"] = [name for name, entry in space.spaces.items() if not is_image_space(entry)]
         super().__init__(venv, norm_obs=norm_obs and not is_image_space(space), **options)
-        if not self.norm_obs:
-            self.obs_rms = {}
+        mask = watched(venv)
+        moments: Any = self.obs_rms if self.norm_obs else {}  # SB3 declares a dict, but a vector's are alone
+        if isinstance(moments, dict):
+            moments = {name: WatchedMoments(each.mean.shape, mask) for name, each in moments.items()}
+        else:
+            moments = WatchedMoments(moments.mean.shape, mask)
+        self.obs_rms = moments
         if isinstance(space, spaces.Dict):
             self.observation_space = spaces.Dict({name: _normalized(entry) for name, entry in space.spaces.items()})
         else:
@@ -191,6 +200,12 @@ def make_agent(
     arguments = construct(config.hyperparameters)
     arguments["policy_kwargs"] = _merged(networks, arguments.get("policy_kwargs", {}))
     if issubclass(spec.algorithm(), OffPolicyAlgorithm) and shows_images(env.observation_space):
+        for key, accepted in _ON_FRAMES.items():
+            if arguments.get(key, accepted) != accepted:
+                raise ValueError(
+                    f"hyperparameter {key} of {config.name} is {arguments[key]!r}; on images, whose replay buffer "
+                    f"keeps frames, it must be {accepted}"
+                )
         arguments |= {"replay_buffer_class": FrameReplayBuffer, "replay_buffer_kwargs": {"stack": images.stack}}
     schedules = {key: arguments.pop(key, None) for key in OPTIONS}
     entropy = arguments.get("ent_coef")

@@ -36,7 +36,7 @@ def agent_state(agent: BaseAlgorithm) -> State:
         "algorithm": type(agent).__name__,
         "parameters": agent.get_parameters(),
         "variables": {name: getattr(agent, name) for name in _variables(agent)},
-        "attributes": {name: getattr(agent, name) for name in (*_ATTRIBUTES, *getattr(agent, "carried", ()))},
+        "attributes": {name: getattr(agent, name) for name in (*_ATTRIBUTES, *_carried(agent))},
         "episodes": list(agent.ep_info_buffer or ()),
         "log": dict(agent.logger.name_to_value),
         "random": {
@@ -66,15 +66,14 @@ def load_agent_state(agent: BaseAlgorithm, state: State) -> None:
         ValueError: the state is of another algorithm, of networks of another shape or of another size of frame buffer.
     """
     take_over(agent, state)
-    for name, value in state["attributes"].items():
-        setattr(agent, name, value)
+    for name in _ATTRIBUTES:  # not whatever the state names: a checkpoint may be a stranger's
+        setattr(agent, name, state["attributes"][name])
     agent.ep_info_buffer = deque(state["episodes"], maxlen=agent._stats_window_size)
     agent.ep_success_buffer = deque(maxlen=agent._stats_window_size)
     if "lstm" in state:
         kind = type(agent._last_lstm_states)  # type: ignore[attr-defined]  # RecurrentPPO alone has it
-        agent._last_lstm_states = kind(  # type: ignore[attr-defined]
-            tuple(state["lstm"]["pi"]), tuple(state["lstm"]["vf"])
-        )
+        pi, vf = (tuple(each.to(agent.device) for each in state["lstm"][name]) for name in ("pi", "vf"))
+        agent._last_lstm_states = kind(pi, vf)  # type: ignore[attr-defined]
 
 
 def take_over(agent: BaseAlgorithm, state: State) -> None:
@@ -90,7 +89,7 @@ def take_over(agent: BaseAlgorithm, state: State) -> None:
         raise ValueError(f"does not fit this agent: {_first_line(error)}") from error
     for name in _variables(agent):
         getattr(agent, name).data.copy_(state["variables"][name])
-    for name in _COUNTERS:
+    for name in (*_COUNTERS, *_carried(agent)):
         setattr(agent, name, state["attributes"][name])
     if "replay" in state and isinstance(agent, OffPolicyAlgorithm):
         assert agent.replay_buffer is not None
@@ -152,6 +151,11 @@ def _arrays(buffer: ReplayBuffer) -> dict[str, np.ndarray[Any, Any]]:
 def _variables(agent: BaseAlgorithm) -> list[str]:
     """Tensors beside the networks: SAC's and TQC's entropy coefficient."""
     return agent._get_torch_save_params()[1]
+
+
+def _carried(agent: BaseAlgorithm) -> tuple[str, ...]:
+    """What an algorithm of ours has learned beside networks and optimisers."""
+    return getattr(agent, "carried", ())
 
 
 def _check_algorithm(agent: BaseAlgorithm, state: State) -> None:

@@ -123,7 +123,13 @@ class BatchedEnv(VecEnv):
         return observations if self._disturbances is None else self._disturbances.measured(observations)
 
     def repeat_starts(self, count: int) -> None:
-        """Let simulation ``i`` begin at the next reset as simulation ``i % count`` does."""
+        """Let simulation ``i`` begin at the next reset as simulation ``i % count`` does.
+
+        Raises:
+            ValueError: that reset would go on where another one left the generators.
+        """
+        if None in self._seeds:
+            raise ValueError("repeat_starts comes after a reset; accepted: before the first one, or after seed()")
         self._seeds = [self._seeds[i % count] for i in range(self.num_envs)]
 
     def _start(self, ids: npt.NDArray[np.int32]) -> None:
@@ -152,7 +158,7 @@ class BatchedEnv(VecEnv):
             self._state[name][:] = field
         if CONTACT_FORCES in self._derived:
             forces = self._state[CONTACT_FORCES]
-            for i in range(self.num_envs):
+            for i in np.flatnonzero(self.watched):
                 # No force of a contact depends on what may be drawn: each contact has its own friction already.
                 mujoco.mj_rnePostConstraint(self.model, self.batch.get_data(i, self._data))
                 forces[i] = self._data.cfrc_ext
@@ -193,7 +199,7 @@ class BatchedEnv(VecEnv):
         observations = self.task.observe(self._state)
         if self._disturbances is not None:
             observations = self._disturbances.measured(observations)
-        terminated = self.task.terminated(self._state)
+        terminated = self.task.terminated(self._state) & self.watched
         rewards, self.terms = self.task.reward(before, self._state, self._actions, terminated, self.dt)
         rewards[diverged] = 0.0
         self._returns += rewards

@@ -14,6 +14,8 @@ A shift is a physical parameter of :mod:`envs.parameters`, one of ``=`` (set), `
 no physical parameter can express; see :mod:`envs.disturbances`.
 """
 
+import copy
+import operator
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -21,7 +23,7 @@ from typing import Any
 import mujoco
 import numpy as np
 
-from envs.parameters import find_parameter, operate, physical_parameters, write_parameters
+from envs.parameters import FIELDS, find_parameter, operate, physical_parameters, write_parameters
 from envs.task import Array, Task, load_model
 
 _SHIFT = re.compile(r"^(?P<name>[A-Za-z_]\w*?)\s*(?P<operation>[=+*-])\s*(?P<value>[^=*\s][^=*]*)$")
@@ -109,18 +111,10 @@ def domain_model(task: Task, domain: Domain | str, mass_only: bool = False) -> m
             parameter.check(float(values[name][0]))
         except ValueError as error:
             raise ValueError(f"domain {domain.text!r} of {task.name}: {error}") from None
-    fields = {
-        "body_mass": model.body_mass[None],
-        "body_inertia": model.body_inertia[None],
-        "geom_friction": model.geom_friction[None],
-        "dof_damping": model.dof_damping[None],
-        "actuator_gear": model.actuator_gear[None],
-        "actuator_gainprm": model.actuator_gainprm[None],
-        "actuator_biasprm": model.actuator_biasprm[None],
-        "actuator_forcerange": model.actuator_forcerange[None],
-        "opt.gravity": model.opt.gravity[None],
-    }
-    write_parameters(load_model(task), parameters, values, fields, np.zeros(1, np.intp), mass_only)
+    pristine = copy.copy(model)
+    touched = {name for fields in FIELDS.values() for name in fields}
+    fields = {name: operator.attrgetter(name)(model)[None] for name in touched}
+    write_parameters(pristine, parameters, values, fields, np.zeros(1, np.intp), mass_only)
     mujoco.mj_setConst(model, mujoco.MjData(model))
     # MuJoCo must not quietly put a diverged simulation back to its reference pose; and looking for islands of
     # constraints costs 9 % of a step and finds one where there is one body tree: the results are the same bits.

@@ -1,14 +1,16 @@
 """Physical parameters of a model by name: where they live in the model, what they may be, how to set them.
 
 Names are ``<element>_<quantity>``: ``torso_mass``, ``torso_inertia``, ``foot_friction``,
-``thigh_joint_damping``, ``thigh_joint_gear``, and ``gravity``. A body without a name has that of its joint. There is no
-friction of a geom that touches nothing, and no damping of a joint that has neither damping nor a motor. A value is
-always absolute, in SI units:
+``thigh_joint_damping``, ``thigh_joint_gear``, and ``gravity``. A body without a name has that of its joint, a geom
+without one that of its body, with a number where that has several. There is no friction of a geom that touches nothing,
+and no damping of a joint that has neither damping nor a motor. A value is absolute but for inertia's, in SI units:
 
 ========== ==========================================================================================
 mass        kg; the body's inertia follows as if the XML had been edited, unless ``mass_only``
-inertia     factor on the inertia that the body's mass and shape imply (nominal 1)
-friction    sliding friction coefficient of a geom (MuJoCo takes the larger one of a contact's two geoms)
+inertia     factor on the inertia that the body's mass and shape imply (nominal 1); what is drawn in a domain that
+            shifts it multiplies the domain's
+friction    sliding friction coefficient of a geom; a contact has that of its geom with the higher ``priority`` in the
+            MJCF, and where these are equal, as in all figures but anymal_c, the larger one
 damping     N·m·s/rad (or N·s/m) of a joint
 gear        N·m (or N) of a motor at full control
 stiffness   N·m/rad (or N/m) of an actuator that follows a position: its gain kp
@@ -53,7 +55,11 @@ class Parameter:
 
 
 def physical_parameters(model: mujoco.MjModel) -> dict[str, Parameter]:
-    """Every parameter of ``model`` that can be shifted or drawn, by name."""
+    """Every parameter of ``model`` that can be shifted or drawn, by name.
+
+    Raises:
+        ValueError: two have the same name.
+    """
     found: list[Parameter] = []
 
     def add(element: str, quantity: str, field: str, index: int, nominal: float) -> None:
@@ -65,9 +71,8 @@ def physical_parameters(model: mujoco.MjModel) -> dict[str, Parameter]:
         add(name, "mass", "body_mass", body, model.body_mass[body])
         add(name, "inertia", "body_inertia", body, 1.0)
     for geom in range(model.ngeom):
-        name = model.geom(geom).name.removesuffix("_geom")
         if _touches(model, geom):
-            add(name, "friction", "geom_friction", geom, model.geom_friction[geom, 0])
+            add(geom_name(model, geom), "friction", "geom_friction", geom, model.geom_friction[geom, 0])
     driven = [int(joint) for joint in model.actuator_trnid[:, 0]]
     for joint in range(model.njnt):
         dof = int(model.jnt_dofadr[joint])
@@ -82,6 +87,9 @@ def physical_parameters(model: mujoco.MjModel) -> dict[str, Parameter]:
         if model.actuator_forcelimited[motor]:
             add(name, "strength", "actuator_forcerange", motor, model.actuator_forcerange[motor, 1])
     add("", "gravity", "opt.gravity", 0, -model.opt.gravity[2])
+    names = [parameter.name for parameter in found]
+    if repeated := sorted({name for name in names if names.count(name) > 1}):
+        raise ValueError(f"the model has several of {', '.join(repeated)}; accepted: elements with names of their own")
     return {parameter.name: parameter for parameter in found}
 
 
@@ -91,6 +99,17 @@ def body_name(model: mujoco.MjModel, body: int) -> str:
     if not name and model.body_jntnum[body]:
         name = model.joint(int(model.body_jntadr[body])).name
     return name or f"body_{body}"
+
+
+def geom_name(model: mujoco.MjModel, geom: int) -> str:
+    """What a geom is called but for ``_geom``, or its body; with a number where several of that have no name."""
+    name: str = model.geom(geom).name.removesuffix("_geom")
+    if name:
+        return name
+    body = int(model.geom_bodyid[geom])
+    own = [int(g) for g in np.flatnonzero(model.geom_bodyid == body) if not model.geom(int(g)).name]
+    nameless = [other for other in own if _touches(model, other)]
+    return body_name(model, body) + (f"_{nameless.index(geom) + 1}" if len(nameless) > 1 else "")
 
 
 def _touches(model: mujoco.MjModel, geom: int) -> bool:

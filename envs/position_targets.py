@@ -11,7 +11,8 @@ def load_robot(xml: Path, joints: Sequence[str], standing: Sequence[float], scal
     """Compile ``xml`` so that an action ``a`` from −1 to 1 sends a joint to its angle ``standing`` + ``scale`` · ``a``.
 
     The file's position actuators keep their gain, damping and largest torque. A file without a camera ``track`` gets
-    one that looks along y. It may be a stranger's: MJCF runs no code.
+    one that looks along y. The ground's friction holds in its contacts, whatever the robot's: see
+    :func:`_prefer_ground`. The file may be a stranger's: MJCF runs no code.
 
     Raises:
         ValueError: it cannot be compiled, or it is not one free body with position actuators on ``joints``.
@@ -27,12 +28,29 @@ def load_robot(xml: Path, joints: Sequence[str], standing: Sequence[float], scal
     fault = _fault(model, joints)
     if fault:
         raise ValueError(f"model {str(xml)!r}: {fault}")
+    _prefer_ground(model)
     kp = model.actuator_gainprm[:, 0].copy()
     model.actuator_gainprm[:, 0] = kp * scales
     model.actuator_biasprm[:, 0] = kp * standing
     model.actuator_ctrlrange[:] = (-1, 1)
     model.actuator_ctrllimited[:] = True
     return model
+
+
+def _prefer_ground(model: mujoco.MjModel) -> None:
+    """Raise the priority of the world's geoms above that of the robot's, so that a shift of their friction has effect.
+
+    Where the robot's feet had the higher one, as MuJoCo Menagerie's have, the ground takes over what they made of their
+    contacts, which stay as they were.
+    """
+    ground = model.geom_bodyid == 0
+    foot = int(np.argmax(np.where(ground, -1, model.geom_priority)))
+    top = model.geom_priority[foot]
+    for geom in np.flatnonzero(ground & (model.geom_priority <= top)):
+        if model.geom_priority[geom] < top:
+            for field in (model.geom_condim, model.geom_friction, model.geom_solref, model.geom_solimp):
+                field[geom] = field[foot]
+        model.geom_priority[geom] = top + 1
 
 
 def _fault(model: mujoco.MjModel, joints: Sequence[str]) -> str:

@@ -2,14 +2,15 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
+import mujoco
 import numpy as np
 import numpy.typing as npt
 from mujoco.batch import Batch
 
 from envs.batched import DIVERGED
-from envs.domains import domain_model
+from envs.domains import domain_model, parse_domain
 from envs.parameters import FIELDS, find_parameter, operate, physical_parameters, write_parameters
-from envs.task import Array, Task
+from envs.task import CONTACT_FORCES, Array, Task
 
 Act = Callable[[Array, int], npt.NDArray[np.floating[npt.NBitBase]]]
 """Actions ``(n, actuators)`` for observations ``(n, size)`` at a step."""
@@ -35,7 +36,8 @@ class Simulator:
             ValueError: an unknown domain, parameter or operation.
         """
         self.task, self.drawn, self.mass_only, self.num_threads = task, tuple(drawn), mass_only, num_threads
-        self.model = domain_model(task, domain, mass_only)
+        self.domain = parse_domain(domain, task)
+        self.model = domain_model(task, self.domain, mass_only)
         self.dt = float(self.model.opt.timestep) * task.frame_skip
         self._parameters = physical_parameters(self.model)
         for name, operation in self.drawn:
@@ -48,6 +50,28 @@ class Simulator:
             for end in ends:
                 parameter.check(float(operate(operation, parameter.nominal, end)))
 
+    def check_whole(self, observed: bool = False) -> None:
+        """Raise ``ValueError`` where these simulations lack a part of the environment's.
+
+        Such are the domain's delay and noise, which are of whole episodes, and contact forces, which matter where a
+        policy has ``observed`` them.
+        """
+        if self.domain.actuator_delay or self.domain.sensor_noise:
+            raise ValueError(
+                f"domain {self.domain.text!r}: simulations from given states have no actuator_delay and no "
+                "sensor_noise; accepted: a domain without them"
+            )
+        if not observed or CONTACT_FORCES not in self.task.fields:
+            return
+        data = mujoco.MjData(self.model)
+        try:
+            self.task.observe({name: getattr(data, name)[None] for name in self.task.fields if name != CONTACT_FORCES})
+        except KeyError:
+            raise ValueError(
+                f"{self.task.name} observes contact forces, which simulations from given states do not have; "
+                "accepted: a figure that observes none, such as ant[contact_forces=none]"
+            ) from None
+
     def next_states(self, operands: Array, states: Array, actions: Array) -> Array:
         """Where each of ``m`` physics takes each of ``n`` states in one environment step.
 
@@ -58,7 +82,11 @@ class Simulator:
 
         Returns:
             ``(m, n, nq + nv)``.
+
+        Raises:
+            ValueError: see :meth:`check_whole`.
         """
+        self.check_whole()
         batch, start = self._batch(operands)
         qpos, qvel, ctrl = batch.bind("qpos"), batch.bind("qvel"), batch.bind("ctrl")
         found = np.empty((len(operands), len(states), states.shape[1]))
@@ -80,7 +108,11 @@ class Simulator:
 
         Returns:
             The states after each step, ``(m, e, steps, nq + nv)``.
+
+        Raises:
+            ValueError: see :meth:`check_whole`.
         """
+        self.check_whole(observed=True)
         count = len(starts)
         batch, _ = self._batch(np.repeat(operands, count, axis=0))
         qpos, qvel, ctrl = batch.bind("qpos"), batch.bind("qvel"), batch.bind("ctrl")

@@ -1,5 +1,6 @@
 """One simulation of a figure behind Gymnasium's interface, for check_env and third-party code."""
 
+import copy
 from typing import Any
 
 import gymnasium
@@ -105,7 +106,8 @@ class SingleEnv(gymnasium.Env[Array, npt.NDArray[np.float32]]):
             return None
         if self._renderer is None:
             self._renderer = Renderer(self.model, self._camera)
-        return self._renderer.frame(self.model, self.data)
+        # Drawing computes all places anew; the next step must begin with those that the last one left behind.
+        return self._renderer.frame(self.model, copy.copy(self.data))
 
     def close(self) -> None:
         """Free the renderer."""

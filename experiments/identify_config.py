@@ -20,7 +20,7 @@ def check(config: "RunConfig") -> None:
 
     Raises:
         ValueError: something else decides what is drawn, the method cannot use the pipeline, the search is outside what
-            the physics takes, or there is no such target.
+            the physics takes, the method's simulations lack a part of the domain's, or there is no such target.
     """
     method = config.identify.method
     if method == "none":
@@ -39,5 +39,8 @@ def check(config: "RunConfig") -> None:
     if method == "bayrn" and config.identify.rounds < FEWEST_ROUNDS:
         raise ValueError(f"identify.rounds is {config.identify.rounds}; accepted with bayrn: {FEWEST_ROUNDS} or more")
     search = search_of(config)
-    envs.make_simulator(config.figure, config.domain, search.drawn).check(search.low, search.high)
+    simulator = envs.make_simulator(config.figure, config.domain, search.drawn)
+    simulator.check(search.low, search.high)
+    if method != "bayrn":  # which simulates nothing but its training
+        simulator.check_whole(observed=method == "simopt")
     config.make_env(1, 1, config.identify.domain)

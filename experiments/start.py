@@ -1,8 +1,9 @@
 """A run that begins where another one is, instead of with fresh networks.
 
-The agent takes over networks, optimisers, normalisers, counters and the replay buffer, if it has one. Episodes begin
-anew, in the new run's domain, from the new run's seed. Steps count on: ``steps`` is what the agent will have learned
-from in all, and a schedule stands at every step where it would in a run of so many steps from the beginning.
+The agent takes over networks, optimisers, normalisers, counters, and the replay buffer or the spread of its population,
+if it has one. Episodes begin anew, in the new run's domain, from the new run's seed. Steps count on: ``steps`` is what
+the agent will have learned from in all, and a schedule stands at every step where it would in a run of so many steps
+from the beginning.
 """
 
 from pathlib import Path

@@ -118,6 +118,12 @@ INTEGER = "an integer of 1 or more"
         ("td3", "action_noise", "0.1", "a number of 0 or more, or None"),
         ("td3", "action_noise", [0.1], "a number of 0 or more, or None"),
         ("td3", "policy_delay", 0, INTEGER),
+        ("dagger", "teacher_steps", -5, "an integer of 0 or more"),
+        ("rma", "teacher_steps", 2.5, "an integer of 0 or more"),
+        ("tqc", "top_quantiles_to_drop_per_net", -3, "an integer of 0 or more"),
+        ("tqc", "top_quantiles_to_drop_per_net", 25, "less than n_quantiles, 25"),
+        ("tqc", "top_quantiles_to_drop_per_net", 30, "less than n_quantiles, 25"),
+        ("sac", "replay_buffer_kwargs", 3, "a mapping, or None"),
         ("td3", "target_policy_noise", -1, "a number of 0 or more"),
         ("trpo", "target_kl", None, "a number"),
         ("trpo", "n_critic_updates", 0, INTEGER),
@@ -164,6 +170,11 @@ def test_an_unlisted_number_must_be_finite_too() -> None:
         ("ars", {"n_top": None, "alive_bonus_offset": -1, "zero_policy": False}),
         ("trpo", {"std": 0.3, "std_floor": 1e-3}),
         ("ppo", {"clip_range_vf": None, "target_kl": None, "gamma": 1, "gae_lambda": 0, "ent_coef": 0.0}),
+        ("tqc", {"top_quantiles_to_drop_per_net": 24}),
+        ("tqc", {"top_quantiles_to_drop_per_net": 0, "policy_kwargs": {"n_quantiles": 1, "n_critics": 1}}),
+        ("ars", {"policy_kwargs": {"net_arch": []}}),
+        ("sac", {"policy_kwargs": {"net_arch": {"pi": [8], "qf": [8, 8]}}, "replay_buffer_kwargs": None}),
+        ("recurrent_ppo", {"policy_kwargs": {"net_arch": None, "lstm_hidden_size": 1}}),
         ("sac", {"gradient_steps": -1, "learning_starts": 0, "ent_coef": "auto_0.1", "tau": 1.0}),
     ],
 )
@@ -207,9 +218,43 @@ def test_an_activation_is_built_from_its_name(name: str, activation: type[torch.
 def test_bad_policy_arguments_are_refused() -> None:
     with pytest.raises(ValueError, match=r"^unknown activation_fn 'gelu'; accepted: tanh, relu, elu, silu$"):
         AgentConfig("ppo", {"policy_kwargs": {"activation_fn": "gelu"}})
+    with pytest.raises(ValueError, match=r"^unknown activation_fn \['tanh'\]; accepted: tanh, relu, elu, silu$"):
+        AgentConfig("ppo", {"policy_kwargs": {"activation_fn": ["tanh"]}})
     message = r"^policy_kwargs is \[64, 64\]; it must be a mapping such as \{net_arch: \[64, 64\]\}$"
     with pytest.raises(ValueError, match=message):
         AgentConfig("ppo", {"policy_kwargs": [64, 64]})
+
+
+LISTS = "a list of integers of 1 or more, or a mapping of such lists"
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "accepted"),
+    [
+        ("net_arch", [0], LISTS),
+        ("net_arch", [64, -1], LISTS),
+        ("net_arch", [64.5], LISTS),
+        ("net_arch", 64, LISTS),
+        ("net_arch", "64", LISTS),
+        ("net_arch", {"pi": [64], "vf": [0]}, LISTS),
+        ("net_arch", {"pi": 64}, LISTS),
+        ("lstm_hidden_size", -4, INTEGER),
+        ("lstm_hidden_size", True, INTEGER),
+        ("n_lstm_layers", 0, INTEGER),
+        ("n_critics", 0, INTEGER),
+        ("n_quantiles", "many", INTEGER),
+    ],
+)
+def test_impossible_networks_are_refused_by_name(key: str, value: Any, accepted: str) -> None:
+    message = f"policy_kwargs: {key} is {value!r}; it must be {accepted}"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        AgentConfig("recurrent_ppo", {"policy_kwargs": {key: value}})
+
+
+def test_an_agent_that_drops_quantiles_keeps_one() -> None:
+    message = r"^hyperparameter top_quantiles_to_drop_per_net is 2; it must be less than n_quantiles, 2$"
+    with pytest.raises(ValueError, match=message):
+        AgentConfig("tqc", {"policy_kwargs": {"n_quantiles": 2}})
 
 
 @pytest.mark.parametrize("name", ["ppo", "recurrent_ppo", "a2c", "trpo", "reinforce"])

@@ -1,6 +1,7 @@
 """Agents learn what has a known answer; the normaliser computes what it says; bad requests are refused."""
 
 import copy
+import re
 from typing import Any
 
 import gymnasium
@@ -10,14 +11,14 @@ import torch
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnvWrapper
 
 import envs
-from agents import AgentConfig, Normalizer, make_agent, normalize
+from agents import AgentConfig, FrameReplayBuffer, Normalizer, make_agent, normalize
 from experiments.checkpoints import pack, unpack
 
 
 class HalfOfIt(gymnasium.Env[Any, Any]):
     """Episodes of one step whose best action is half of the observation."""
 
-    observation_space = gymnasium.spaces.Box(-1, 1, (1,), np.float32)
+    observation_space: Any = gymnasium.spaces.Box(-1, 1, (1,), np.float32)
     action_space = gymnasium.spaces.Box(-1, 1, (1,), np.float32)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
@@ -111,6 +112,24 @@ def test_what_only_sb3_can_judge_is_refused_in_its_words(
     with pytest.raises(ValueError, match=rf"^{name} refuses its hyperparameters: .*{message}") as caught:
         make_agent(AgentConfig(name, hyperparameters), env, seed=0)
     assert "\n" not in str(caught.value)
+
+
+class Picture(HalfOfIt):
+    observation_space: Any = gymnasium.spaces.Box(0, 255, (3, 36, 36), np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "accepted"),
+    [("n_steps", 3, 1), ("replay_buffer_class", "mine", None), ("replay_buffer_kwargs", {"stack": 2}, None)],
+)
+def test_what_a_buffer_of_frames_would_ignore_is_refused(key: str, value: Any, accepted: Any) -> None:
+    env = DummyVecEnv([Picture])
+    small = {"buffer_size": 10}
+    message = f"hyperparameter {key} of sac is {value!r}; on images, whose replay buffer keeps frames, it must be "
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}{accepted}$"):
+        make_agent(AgentConfig("sac", {**small, key: value}), env, seed=0)
+    agent: Any = make_agent(AgentConfig("sac", {**small, key: accepted}), env, seed=0)
+    assert isinstance(agent.replay_buffer, FrameReplayBuffer)
 
 
 def test_only_on_policy_agents_are_normalised() -> None:

@@ -1,4 +1,7 @@
-"""An agent's state: continuing from it is the same as never having stopped, for every algorithm."""
+"""An agent's state: continuing from it is the same as never having stopped.
+
+For every algorithm but those that learn from a teacher, whose runs ``tests/experiments/test_every_agent.py`` resumes.
+"""
 
 import copy
 from typing import Any
@@ -13,6 +16,7 @@ from stable_baselines3.common.vec_env import VecEnv
 
 import envs
 from agents import (
+    AGENTS,
     AgentConfig,
     Normalizer,
     agent_state,
@@ -45,6 +49,10 @@ SMALL: dict[str, dict[str, Any]] = {
     "crossq": _REPLAY,
     "ars": {"n_delta": 2, "n_top": 1, "learning_rate": "linear(0.1, 0.01)", "delta_std": "linear(0.1, 0.05)"},
 }
+
+
+def test_every_algorithm_without_a_teacher_is_here() -> None:
+    assert {*SMALL, "dagger", "rma"} == {*AGENTS}
 
 
 class Session:
@@ -129,7 +137,7 @@ def test_a_restored_agent_continues_bit_identically(name: str, steps: int, total
 
 
 class EachGeneration(BaseCallback):
-    """Takes the state at the start of every generation of ARS."""
+    """Takes the state at the start of every generation of a population search."""
 
     def __init__(self, session: Session) -> None:
         super().__init__()
@@ -143,9 +151,10 @@ class EachGeneration(BaseCallback):
         return True
 
 
-def test_a_restored_random_search_continues_bit_identically() -> None:
+@pytest.mark.parametrize(("name", "given"), [("ars", {}), ("cem", {"episode_steps": 0, "sigma": 0.5})])
+def test_a_restored_search_of_whole_episodes_continues_bit_identically(name: str, given: dict[str, Any]) -> None:
     """Its generations end when their episodes do, at no round number of steps."""
-    uninterrupted = Session("ars", seed=3)
+    uninterrupted = Session(name, seed=3, **given)
     each = EachGeneration(uninterrupted)
     uninterrupted.agent.learn(400, each)
     expected = plain(uninterrupted.state())
@@ -154,7 +163,7 @@ def test_a_restored_random_search_continues_bit_identically() -> None:
     assert 100 < steps < 400 <= expected["agent"]["attributes"]["num_timesteps"]
 
     torch.manual_seed(99)
-    restored = Session("ars", seed=77)
+    restored = Session(name, seed=77, **given)
     restored.load(middle)
     np.testing.assert_equal(plain(restored.state()), plain(middle))
     restored.agent.learn(400 - steps, reset_num_timesteps=False)
@@ -210,6 +219,25 @@ def test_the_policys_part_of_the_state_acts_the_same(name: str) -> None:
     assert not np.allclose(fresh.agent.predict(observations, deterministic=True)[0], expected)
     load_policy(fresh.agent, copy.deepcopy(policy_state(agent_state(trained.agent))))
     np.testing.assert_array_equal(fresh.agent.predict(observations, deterministic=True)[0], expected)
+
+
+def test_a_state_sets_nothing_but_what_an_agent_carries() -> None:
+    trained, fresh = Session("ppo", seed=0), Session("ppo", seed=1)
+    trained.agent.learn(64)
+    state = trained.state()
+    state["agent"]["attributes"]["predict"] = "mine"
+    fresh.load(state)
+    assert callable(fresh.agent.predict)
+    assert fresh.agent.num_timesteps == 64
+
+
+def test_the_memory_of_a_recurrent_agent_is_where_its_networks_are() -> None:
+    trained, fresh = Session("recurrent_ppo", seed=0), Session("recurrent_ppo", seed=1)
+    trained.agent.learn(64)
+    fresh.agent.device = torch.device("meta")  # as good as any other than the processor's
+    load_agent_state(fresh.agent, trained.state()["agent"])
+    memory = fresh.agent._last_lstm_states  # type: ignore[attr-defined]
+    assert {each.device.type for part in (memory.pi, memory.vf) for each in part} == {"meta"}
 
 
 def test_the_state_of_another_algorithm_is_refused() -> None:

@@ -348,8 +348,23 @@ def test_an_episode_that_nobody_watches_does_not_run_out() -> None:
     assert dones == [[False, False], [False, False], [True, False], [False, False]]
 
 
+def test_what_nobody_watches_does_not_fall_where_it_begins() -> None:
+    env: Any = envs.make_vec("hopper[reset_noise=3]", 2, seed=3, num_threads=1)
+    env.reset()
+    assert env.task.terminated(env._state).all()
+    env.watched[1] = False
+    assert env.step(np.zeros((2, 3), np.float32))[2].tolist() == [True, False]
+
+
 def test_repeated_starts_are_those_of_the_first_simulations() -> None:
     env = make(7, seed=5)
     env.repeat_starts(3)
     starts = np.asarray(env.reset())
     np.testing.assert_array_equal(starts, np.asarray(make(3, seed=5).reset())[[0, 1, 2, 0, 1, 2, 0]])
+    with pytest.raises(
+        ValueError, match=r"^repeat_starts comes after a reset; accepted: before the first one, or after"
+    ):
+        env.repeat_starts(3)
+    env.seed(5)
+    env.repeat_starts(3)
+    np.testing.assert_array_equal(env.reset(), starts)

@@ -9,6 +9,8 @@ import envs
 from envs.hopper import Hopper
 from envs.parameters import body_inertia, find_parameter, operate, physical_parameters
 from envs.task import load_model
+from randomization import Draw, FixedRandomizer
+from randomization.distributions import Uniform
 
 Array = npt.NDArray[np.float64]
 PARAMETERS = physical_parameters(load_model(Hopper()))
@@ -94,6 +96,34 @@ def test_what_a_figure_randomises_it_has_and_its_gap_is_not_in_it(figure: str) -
 def test_a_body_without_a_name_or_a_joint_has_its_number() -> None:
     model = compiled('<body><geom size="1" mass="2"/></body>')
     assert physical_parameters(model)["body_1_mass"].nominal == 2
+
+
+def frictions(geoms: str) -> dict[str, float]:
+    model = compiled(f'<geom type="plane" size="1 1 1" friction="0.5"/><body name="leg"><freejoint/>{geoms}</body>')
+    return {p.name: p.nominal for p in physical_parameters(model).values() if p.quantity == "friction"}
+
+
+def test_geoms_without_a_name_have_that_of_their_body_and_a_number_where_it_has_several() -> None:
+    unseen = '<geom size="1" contype="0" conaffinity="0"/>'
+    one, other = ('<geom size="1" friction="0.7"/>', '<geom size="1" friction="0.8"/>')
+    named = '<geom name="foot_geom" size="1" friction="0.9"/>'
+    assert frictions(unseen + one + named) == {"world_friction": 0.5, "leg_friction": 0.7, "foot_friction": 0.9}
+    assert frictions(one + unseen + other) == {"world_friction": 0.5, "leg_1_friction": 0.7, "leg_2_friction": 0.8}
+
+
+def test_two_parameters_of_one_name_are_refused() -> None:
+    message = r"^the model has several of leg_friction; accepted: elements with names of their own$"
+    with pytest.raises(ValueError, match=message):
+        frictions('<geom size="1"/><geom name="leg" size="1"/>')
+
+
+def test_a_drawn_inertia_multiplies_that_of_the_domain() -> None:
+    draw = FixedRandomizer([Draw("leg_inertia", "=", Uniform(2, 2))], seed=0)
+    env = envs.make_vec("hopper", 1, "leg_inertia=3", num_threads=1, randomizer=draw)
+    env.reset()
+    leg = env.model.body("leg").id
+    nominal = load_model(Hopper()).body_inertia[leg]
+    np.testing.assert_allclose(env.batch.get_model(0).body_inertia[leg], 6 * nominal, rtol=1e-12)
 
 
 def test_the_mass_of_a_body_without_a_name_reaches_it() -> None:

@@ -54,6 +54,27 @@ def test_another_model_keeps_its_drives_and_gets_the_same_actions(tmp_path: Path
     assert ((frame[..., 0] > 90) & (frame[..., 1] < 0.5 * frame[..., 0])).mean() > 0.02
 
 
+FEET = '<geom type="sphere" size="0.03" material="foot" priority="{}" friction="0.6" condim="6" solimp="0.5 0.9 0.01"/>'
+
+
+@pytest.mark.parametrize(("priority", "expected"), [(0, 0.8), (1, 0.8), (3, 0.6)])
+def test_the_friction_of_another_models_ground_holds_for_its_feet(
+    tmp_path: Path, priority: int, expected: float
+) -> None:
+    """Also where the file's feet come before its ground, as MuJoCo Menagerie's do; then it begins with theirs."""
+    path = foreign(tmp_path, ('<geom type="sphere" size="0.03" material="foot"/>', FEET.format(priority)))
+    for domain, friction in (("nominal", expected), ("floor_friction=0.1", 0.1), ("LF_FOOT_friction=2", expected)):
+        env = envs.SingleEnv(AnymalC(model=path), domain)
+        env.reset(seed=0)
+        for _ in range(40):
+            env.step(np.zeros(12, np.float32))
+        contacts = env.data.contact
+        assert env.data.ncon >= 4
+        assert {contact.friction[0] for contact in contacts} == {friction}
+        assert {contact.dim for contact in contacts} == {6 if priority == 3 else 3}
+        assert {contact.solimp[0] for contact in contacts} == {0.5 if priority == 3 else 0.9}
+
+
 ORDER = f"hinges {', '.join(JOINTS)}$"
 
 

@@ -72,6 +72,43 @@ def test_unknown_and_unphysical_parameters_are_refused() -> None:
         simulator.check(np.array([-3.0]), np.array([1.0]))
 
 
+@pytest.mark.parametrize("domain", ["source, actuator_delay=2", "source, sensor_noise=0.1"])
+def test_a_domain_with_what_only_episodes_have_is_refused(domain: str) -> None:
+    states, actions = played("source", steps=2)
+    simulator = envs.make_simulator("hopper", domain, DRAWN)
+    message = rf"^domain '{domain}': .* have no actuator_delay and no sensor_noise; accepted: a domain without them$"
+    operands = np.array([[1.0, 0.0]])
+    with pytest.raises(ValueError, match=message):
+        simulator.next_states(operands, states[:-1], actions)
+    with pytest.raises(ValueError, match=message):
+        simulator.trajectories(operands, states[:1], 2, lambda *_: actions[:1])
+
+
+def ants_path(figure: str) -> Any:
+    """Observations of 30 steps of an ant that stands, in a trajectory from where an environment begins."""
+    env: Any = envs.make_vec(figure, 1, seed=2, num_threads=1)
+    env.reset()
+    seen: list[Any] = []
+
+    def act(observations: Any, step: int) -> Any:
+        seen.append(observations[0])
+        return np.zeros((1, 8))
+
+    simulator = envs.make_simulator(figure, "nominal", [("gravity", "+")])
+    simulator.trajectories(np.zeros((1, 1)), env.states(), 30, act)
+    expected = [np.asarray(env.task.observe(env._state))[0]]
+    expected += [env.step(np.zeros((1, 8), np.float32))[0][0] for _ in range(29)]
+    np.testing.assert_allclose(seen, expected, atol=1e-6)
+    return np.array(seen)
+
+
+def test_a_policy_that_has_felt_contacts_is_refused_and_a_blind_one_sees_what_it_should() -> None:
+    assert ants_path("ant[contact_forces=none]").shape == (30, 27)
+    with pytest.raises(ValueError, match=r"^ant observes contact forces, .*; accepted: .* ant\[contact_forces=none\]$"):
+        ants_path("ant")
+    envs.make_simulator("ant", "nominal", [("gravity", "+")]).check_whole()  # states do not depend on what is observed
+
+
 def test_the_default_search_is_every_mass() -> None:
     names = [text.split()[0] for text in envs.default_search("hopper")]
     assert names == ["torso_mass", "thigh_mass", "leg_mass", "foot_mass"]

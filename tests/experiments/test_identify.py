@@ -168,12 +168,18 @@ def test_damaged_findings_are_refused(tiny: Tiny, settings: dict[str, Any], tmp_
             {"identify": {"method": "simopt", "search": ["torso_mass + uniform(-9, 2)"]}},
             "torso_mass = -6.466 is not",
         ),
+        ({"domain": "source, actuator_delay=2"}, "domain 'source, actuator_delay=2': .*; accepted: a domain without"),
+        ({"figure": "ant"}, "ant observes contact forces, which .*; accepted: a figure that observes none"),
         ({"identify": {"method": "simopt", "budget": 3}}, r"identify\.budget: unknown key \(accepted: method, policy"),
     ],
 )
 def test_impossible_configurations_are_refused_in_one_line(tiny: Tiny, changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=f"^tiny: {message}|^tiny: .*{message}"):
         tiny(**{"identify": {"method": "simopt"}, **changes})
+
+
+def test_what_simulates_no_given_states_takes_every_domain(tiny: Tiny) -> None:
+    assert tiny(domain="source, sensor_noise=0.1", identify={"method": "bayrn"}).identify.method == "bayrn"
 
 
 def test_a_log_of_another_time_step_is_refused(log: TargetLog) -> None:

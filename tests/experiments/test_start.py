@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from agents import Exploration
+from agents import Exploration, normalize
+from agents.cem import CEM
 from experiments.checkpoints import list_checkpoints, load_section
 from experiments.config import RunConfig
 from experiments.run import Run, create_run
-from experiments.start import start_config
+from experiments.start import begin, start_config
 from experiments.train import Interrupted, train
 
 Tiny = Callable[..., RunConfig]
@@ -122,7 +123,7 @@ def test_a_deviation_can_be_learnt_then_scheduled_then_learnt_again(tiny: Tiny, 
     assert 0 < np.abs(found[2] - 0.5).max() < 0.1
 
 
-@pytest.mark.parametrize("agent", ["sac", "td3", "ars", "recurrent_ppo"])
+@pytest.mark.parametrize("agent", ["sac", "td3", "ars", "cem", "recurrent_ppo"])
 def test_other_kinds_of_agents_go_on_too(agent: str, tiny: Tiny, tmp_path: Path) -> None:
     first = train(tiny(agent, steps=160), tmp_path, num_threads=1)
     steps = int(first.latest_checkpoint().name)
@@ -135,6 +136,21 @@ def test_other_kinds_of_agents_go_on_too(agent: str, tiny: Tiny, tmp_path: Path)
         for name, array in old["arrays"].items():
             np.testing.assert_array_equal(new["arrays"][name][:40], array)
         assert state["attributes"]["_n_updates"] == there["attributes"]["_n_updates"] + 20
+
+
+def test_a_population_goes_on_with_the_spread_that_its_start_had(tiny: Tiny, tmp_path: Path) -> None:
+    """One elite has no variance of its own: a generation's is its noise alone, which tells it from the first."""
+    given = {"episode_steps": 8, "policy_kwargs": {"net_arch": [8]}, "elite_fraction": 0.25, "extra_noise": 0.02}
+    agent = {"name": "cem", "hyperparameters": {**given, "sigma": 1.0}}
+    first = train(tiny("cem", steps=32, agent=agent), tmp_path, num_threads=1)
+    config = further(tiny, first.directory, "cem", steps=64, agent=agent)
+    fresh = config.make_agent(normalize(config.agent, config.make_env(4, 1), training=True))
+    assert isinstance(fresh, CEM)
+    assert fresh.variance.mean().item() == pytest.approx(1.0)
+    env = fresh.get_env()
+    assert env is not None
+    begin(create_run(config, tmp_path).config, fresh, env)
+    np.testing.assert_allclose(fresh.variance, 0.02**2, rtol=1e-5)
 
 
 def test_it_resumes_like_any_run(ppo_run: Run, tiny: Tiny, tmp_path: Path) -> None:
