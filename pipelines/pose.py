@@ -48,7 +48,8 @@ class PosePipeline:
     """From keypoints to the state. One of: two_frame, filter, learned."""
     training: str = "error-model"
     """What it sees in training: error-model (true keypoints with the estimator's fitted errors: no rendering), or
-    estimator. It is always judged with the estimator."""
+    estimator. It is always judged with the estimator. The errors were fitted to frames with shadows, reflections and
+    multisampling, which the frames that a policy sees are drawn without."""
     critic: str = "pose"
     """What the critic sees in training: pose, or the simulation's true state."""
     precision: str = "bfloat16"

@@ -92,6 +92,7 @@ def test_calibration_pairs_prediction_and_estimator(episodes: pd.DataFrame) -> N
     assert pose[["predicted", "reached"]].to_numpy().tolist() == [[1120, 1070]]
     words = sight_charts.calibration_words(pairs)
     assert "Over 20 pairs of a run and a domain the estimator earns 52 less" in words.replace("\u202f", " ")
+    assert words.endswith("with shadows, reflections and multisampling; the estimator sees them without.")
     assert sights.calibration(episodes_of({"state": (1, 2)})).empty
 
 
