@@ -186,7 +186,8 @@ def _images(config: PoseConfig, dataset: Path, figure: str, directory: Path, wat
                 camera, look = next((c, k) for c in CAMERAS for k in LOOKS if place(c, k) == where)
                 judged, images = judge_frames(runtime, figure, policies, camera, rollouts.frames, rollouts.seed, look)
             chosen = judged.examples(SHEET)
-            sheet = pictures([images[i] for i in chosen], judged.predicted[chosen], keypoints, SHEET)
+            found = judged.predicted[chosen], judged.confidences[chosen]
+            sheet = pictures([images[i] for i in chosen], *found, keypoints, SHEET)
             write_with(file.with_suffix(".jpg"), partial(_jpeg, sheet))
             judged.save(file)
 
