@@ -74,9 +74,17 @@ class PixelsPipeline:
         return "appearance" if self.appearance else "pixels"
 
     def wrap(self, env: BatchedEnv, sight: str, seed: int) -> VecEnv:
-        """The environment as the camera sees it; through the sight ``appearance``, looks are drawn from ``seed``."""
-        looks = (Looks(AppearanceConfig(), seed), env.task.xml) if sight == "appearance" else None
-        film = Film(env.model, env.num_envs, self.camera, self.size, self.gray, looks)
+        """The environment as the camera sees it; through the sight ``appearance``, looks are drawn from ``seed``.
+
+        Raises:
+            ValueError: so many environments cannot have looks of their own, or the figure has no such camera.
+        """
+        looks = None
+        if sight == "appearance":
+            looks = Looks(AppearanceConfig(), seed)
+            looks.check_room(env.model, env.num_envs)
+        dressed = (looks, env.task.xml) if looks else None
+        film = Film(env.model, env.num_envs, self.camera, self.size, self.gray, dressed)
         return PixelsEnv(env, film, self.stack, self.critic == "state", self.supervised)
 
 
