@@ -86,12 +86,6 @@ def estimates(directory: Path, figure: str, camera: str, size: int) -> dict[str,
     }
 
 
-def measure(directory: Path, figure: str, camera: str, size: int) -> dict[str, StateMetrics]:
-    """Errors of each state estimator on the held-out rollouts."""
-    true = held_out(directory, camera).observations
-    return {name: measure_states(found, true) for name, found in estimates(directory, figure, camera, size).items()}
-
-
 def noise_ablation(
     directory: Path, figure: str, camera: str, size: int, seed: int
 ) -> dict[str, dict[float, StateMetrics]]:

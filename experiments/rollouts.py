@@ -81,7 +81,6 @@ def roll_out(
         figure, num_envs, DOMAIN, HORIZON, seed, num_threads=1, randomizer=make_randomizer(config, (), seed)
     )
     filmed = Filmed(simulation.model, keypoints_of(figure), camera, size)
-    bodies = [simulation.model.body(i).name for i in range(simulation.model.nbody)]
     plain = np.arange(num_envs) % 4 == 0
     deviation = np.where(plain, 0.0, rng.uniform(0, 1, num_envs))[:, None]
     factor = np.where(plain, 1.0, rng.uniform(*FACTORS, num_envs))[:, None]
@@ -94,10 +93,8 @@ def roll_out(
     acting = (np.arange(num_envs) // 4) % len(agents)
     frames: list[tuple[Array, ...]] = []
     for _ in range(steps):
-        masses = np.tile(simulation.model.body_mass, (num_envs, 1))
-        for body, name in enumerate(bodies[1:], start=1):
-            masses[:, body] = simulation.parameters.get(f"{name}_mass", masses[:, body])
-        seen = filmed(simulation.states()[:, : simulation.model.nq], masses)
+        shot = simulation.shot()
+        seen = filmed(shot.qpos, shot.masses)
         frames.append((seen, np.where(starts[:, None], 0.0, actions), observations.copy(), starts))
         change = ~plain & (rng.random(num_envs) < CHANGES)
         acting = np.where(change, rng.integers(len(agents), size=num_envs), acting)
