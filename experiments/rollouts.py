@@ -12,7 +12,7 @@ import envs
 from agents import Normalizer, fold_normalizer
 from envs.domains import domain_model
 from experiments.evaluate import load_trained
-from experiments.run import find_runs
+from experiments.run import Run, find_runs
 from pipelines.filmed import Filmed
 from randomization import RandomizationConfig, make_randomizer
 from vision.keypoints import keypoints_of
@@ -72,7 +72,8 @@ def roll_out(
     range) and its correlation from step to step are drawn for each simulation.
 
     Raises:
-        ValueError: no run, one without a checkpoint or of another figure, or an unknown camera.
+        ValueError: no run, one without a checkpoint, of another figure or on neither state nor pose, or an unknown
+            camera.
     """
     rng = np.random.default_rng(seed)
     agents = [_load(run, figure) for run in find_runs(list(policies))]
@@ -108,9 +109,19 @@ def roll_out(
     return Rollouts(*(np.array(column) for column in zip(*frames, strict=True))), filmed.view
 
 
-def _load(run: Any, figure: str) -> Any:
-    if run.config.task.name != figure:
-        raise ValueError(f"{run.directory}: a policy of {run.config.figure}; accepted: of {figure}")
+def check_policy(run: Run, figure: str) -> None:
+    """Raise ``ValueError`` unless the run's policy can act on what the figure's task observes."""
+    config = run.config
+    if config.task.name != figure:
+        raise ValueError(f"{run.directory}: a policy of {config.figure}; accepted: of {figure}")
+    if config.pipeline != "state" and (config.pipeline, config.pose.critic) != ("pose", "pose"):
+        raise ValueError(
+            f"{run.directory}: a policy on {config.pipeline}; accepted: on state, or on pose with pose.critic pose"
+        )
+
+
+def _load(run: Run, figure: str) -> Any:
+    check_policy(run, figure)
     policy = load_trained(run, DOMAIN, num_envs=1, num_threads=1)
     if isinstance(policy.env, Normalizer):
         fold_normalizer(policy.agent, policy.env)
