@@ -46,8 +46,7 @@ class Painter:
         if self._pose and eye and eye.keypoints is not None and eye.confidences is not None:
             places = (eye.keypoints[0] + 0.5) * SIZE / eye.size - 0.5
             mark_keypoints(image, places, eye.confidences[0], keypoints_of(self._simulation.task.name))
-            true = self._simulation.task.observe(self._simulation._state)[0]
-            image = np.concatenate((image, _values(true, self._pose.pose[0])), axis=1)
+            image = np.concatenate((image, _values(self._simulation.true[0], self._pose.pose[0])), axis=1)
         return image
 
     def close(self) -> None:

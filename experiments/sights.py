@@ -15,7 +15,8 @@ from experiments.statistics import bootstrap, interval, iqm, random_stream, seed
 from experiments.tables import CELL
 
 TRUE, MODEL, REAL, DIFFERENCED = "state", "error-model", "estimator", "two-frame"
-"""Sights: the true state, the estimator's fitted errors, the estimator itself, and with two frames differenced."""
+"""Sights: the state as the task observes it, the estimator's fitted errors, the estimator itself, or with two frames
+differenced."""
 PARTS = ("dynamics", "perception", "interaction", "total")
 
 Array = NDArray[np.float64]
