@@ -29,8 +29,9 @@ class BatchedEnv(VecEnv):
     Environment ``i`` draws its starts from Gymnasium's generator of ``seed + i``, so that on the nominal
     domain it equals Gymnasium's own environment reset with that seed, bit for bit, for any thread count.
     Observations and rewards are float64. An episode that ends brings ``terminal_observation``,
-    ``TimeLimit.truncated`` and ``episode`` (return ``r``, length ``l``) in its info, as SB3 expects; one
-    whose physics diverged ends there with ``diverged`` set, the last sound observation and no reward.
+    ``TimeLimit.truncated`` and ``episode`` (return ``r``, length ``l``) in its info, as SB3 expects, and
+    ``terminal_true``, the last observation without the sensors' noise; one whose physics diverged ends there with
+    ``diverged`` set, the last sound observation and no reward.
     """
 
     def __init__(
@@ -74,6 +75,8 @@ class BatchedEnv(VecEnv):
         """Absolute value of every drawn parameter, ``(num_envs,)`` each."""
         self.terms: dict[str, Array] = {}
         """The reward terms of the last step, ``(num_envs,)`` each."""
+        self.true: Array = np.zeros((num_envs, task.observation_size))
+        """What the task observes now, without the sensors' noise, ``(num_envs, entries)``."""
         self.diverged_episodes = 0
         self.ended: Shot | None = None
         """The last moment of the episodes that ended in the last step, or None if none did."""
@@ -119,8 +122,12 @@ class BatchedEnv(VecEnv):
         self._reset_seeds()
         self._reset_options()
         self._start(np.arange(self.num_envs, dtype=np.int32))
-        observations = self.task.observe(self._state)
-        return observations if self._disturbances is None else self._disturbances.measured(observations)
+        self.true = self.task.observe(self._state)
+        return self._measured(self.true)
+
+    def _measured(self, observations: Array, ids: Ids | None = None) -> Array:
+        """Observations of simulations ``ids``, or of all, as the sensors give them."""
+        return observations if self._disturbances is None else self._disturbances.measured(observations, ids)
 
     def repeat_starts(self, count: int) -> None:
         """Let simulation ``i`` begin at the next reset as simulation ``i % count`` does.
@@ -196,9 +203,8 @@ class BatchedEnv(VecEnv):
         if len(diverged):
             for name, field in self._state.items():
                 field[diverged] = before[name][diverged]
-        observations = self.task.observe(self._state)
-        if self._disturbances is not None:
-            observations = self._disturbances.measured(observations)
+        self.true = self.task.observe(self._state)
+        observations = self._measured(self.true)
         terminated = self.task.terminated(self._state) & self.watched
         rewards, self.terms = self.task.reward(before, self._state, self._actions, terminated, self.dt)
         rewards[diverged] = 0.0
@@ -213,6 +219,7 @@ class BatchedEnv(VecEnv):
             for i in ids:
                 infos[i] = {
                     "terminal_observation": observations[i].copy(),
+                    "terminal_true": self.true[i].copy(),
                     "TimeLimit.truncated": bool(truncated[i]),
                     "episode": {"r": float(self._returns[i]), "l": int(self._elapsed[i])},
                     "diverged": bool((diverged == i).any()),
@@ -223,8 +230,8 @@ class BatchedEnv(VecEnv):
                 self.randomizer.observe(self._keys(ids), finished, self._returns[ids])
             self.ended = self.shot(ids)
             self._start(ids)
-            first = self.task.observe({k: v[ids] for k, v in self._state.items()})
-            observations[ids] = first if self._disturbances is None else self._disturbances.measured(first, ids)
+            self.true[ids] = first = self.task.observe({k: v[ids] for k, v in self._state.items()})
+            observations[ids] = self._measured(first, ids)
         return observations, rewards, dones, infos
 
     def _diverged(self) -> npt.NDArray[np.intp]:
@@ -279,6 +286,7 @@ class BatchedEnv(VecEnv):
             self._state[name][:] = state["derived"][name]
         if self._disturbances is not None:
             self._disturbances.load_state_dict(state["disturbances"])
+        self.true = self.task.observe(self._state)
         self._reset_seeds()
 
     def get_images(self) -> Sequence[npt.NDArray[np.uint8] | None]:

@@ -5,7 +5,8 @@ A domain's text names them beside its shifts: ``target, actuator_delay=2, sensor
 - ``actuator_delay``: environment steps until a command reaches the motors, which are off until the episode's first
   one arrives. The reward's control cost counts what the policy commands.
 - ``sensor_noise``: standard deviation of independent Gaussian noise on every entry of the observation, in the entry's
-  own unit. Rewards and failures follow the true state.
+  own unit. Rewards and failures follow the true state; ``BatchedEnv.true`` has it for what helps in training alone:
+  critics, teachers, an encoder's fit.
 
 Noise depends on nothing but (the environment's seed, the episode, the step), and starts are drawn as without it.
 """

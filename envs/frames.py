@@ -105,6 +105,7 @@ class Frames:
 
         Raises:
             RuntimeError: no OpenGL context can be made on this machine, or a worker has died.
+            ValueError: the film's looks do not serve.
         """
         if self._studio is None and not self._workers:
             self._open()
@@ -190,6 +191,7 @@ class _Worker:
 
         Raises:
             RuntimeError: the worker has no OpenGL context, or it has died.
+            ValueError: the film's looks do not serve.
         """
         try:
             error = self._pipe.recv()
@@ -231,15 +233,15 @@ def _work(pipe: Connection, film: Film, names: list[str]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches everybody; the parent says when to end
     try:
         studio = _Studio(film)
-    except RuntimeError as error:
+    except (RuntimeError, ValueError) as error:
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # another worker may have told already
             pipe.send(error)
         return
     memory = [SharedMemory(name) for name in names]
     requests, frames = _arrays(film, memory)
     nq = film.model.nq
-    pipe.send(None)
     with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
+        pipe.send(None)
         while True:
             asked: Any = pipe.recv()
             for k in range(asked):

@@ -191,8 +191,8 @@ class RunConfig:
             ValueError: the algorithm refuses its hyperparameters, or the device is not there.
         """
         if env is None:
-            drawn = "pixels" if self.pipeline == "pixels" else "state"  # the sights that need no estimator
-            env = self.observe(self.make_env(self.num_envs, num_threads=1), drawn)
+            through = self.pixels.training_sight if self.pipeline == "pixels" else "state"  # neither needs an estimator
+            env = self.observe(self.make_env(self.num_envs, num_threads=1), through)
         look = self.pixels
         images = ImageOptions(look.encoder, look.shift, look.stack, look.precision == "bfloat16", look.supervised)
         encoded = self.pipeline == "privileged" or self.agent.name == "rma"

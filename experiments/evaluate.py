@@ -1,6 +1,7 @@
 """Judging a trained policy: whole episodes in given domains, one row each."""
 
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -136,9 +137,8 @@ def play_domain(run: Run, domain: str, episodes: int, num_threads: int = 0, sigh
     """``episodes`` whole episodes in ``domain``, as :func:`play_once` returns them."""
     simulations = max(episodes, LEAST) if sees_state(run, sight) else episodes
     policy = load_trained(run, domain, simulations, num_threads, sight)
-    rows = play_once(policy, episodes)
-    policy.env.close()
-    return rows
+    with closing(policy.env):
+        return play_once(policy, episodes)
 
 
 def play_once(policy: Policy, first: int | None = None) -> list[Row]:

@@ -14,9 +14,8 @@ from experiments.files import write_with
 from experiments.pose_config import BATCH, CHUNK, LearnedConfig
 from experiments.rollouts import Rollouts, roll_out
 from vision.chain import wrap
-from vision.learned import ANGLES, ENTRIES, FIGURE, Facts, Learned, Network, read, reference, save_network
-from vision.reconstruct import Estimator, View, check_frame
-from vision.state_metrics import StateMetrics, measure_states
+from vision.learned import ANGLES, FIGURE, Facts, Network, read, reference, save_network
+from vision.reconstruct import View, check_frame
 
 Array = npt.NDArray[np.float64]
 
@@ -26,8 +25,6 @@ HIDDEN_SHARE = 0.005
 """Of keypoints that are hidden in training, so that the network knows what that looks like."""
 HUBER = 1.0
 """Spreads from which on an error counts linearly: keypoint errors have outliers."""
-JUDGED_ENVS, JUDGED_SHARE = 48, 8
-"""Simulations that an estimator is judged on; for every frame to judge on, so many to learn from."""
 
 
 class Errors(Protocol):
@@ -52,14 +49,14 @@ def fit_learned(
     make_errors: MakeErrors,
     policies: Sequence[Path] = (POLICIES / FIGURE,),
     progress: Callable[[int, float], object] = lambda epoch, loss: None,
-) -> StateMetrics:
-    """Train an estimator, write it to ``file``, and judge it on episodes, physics and errors that are new to it.
+) -> None:
+    """Train an estimator and write it to ``file``.
 
     Args:
         config: how to train.
         camera: that it is for: track or rail.
         size: edge of the camera's images, px.
-        file: for :class:`vision.learned.Learned`.
+        file: to write, for :class:`vision.learned.Learned`.
         make_errors: the keypoint errors to learn under.
         policies: run directories, or folders of them: who acts in the simulations.
         progress: called with the number of finished epochs and the last one's mean loss.
@@ -76,19 +73,6 @@ def fit_learned(
     _train(network, config, rollouts, view, make_errors, progress)
     content = save_network(network, Facts(FIGURE, camera, view, DT, config.hidden))
     write_with(file, lambda temporary: temporary.write_bytes(content))
-    new = config.seed + 1_000_000  # simulations count on from the seed
-    steps = -(-config.frames // (JUDGED_SHARE * JUDGED_ENVS))
-    judged, _ = roll_out(FIGURE, policies, camera, size, JUDGED_ENVS, steps, new)
-    return judge_estimator(Learned(file, view, JUDGED_ENVS, DT), judged, make_errors(JUDGED_ENVS, new))
-
-
-def judge_estimator(estimator: Estimator, rollouts: Rollouts, errors: Errors) -> StateMetrics:
-    """What ``estimator``, made for as many environments, is worth on ``rollouts`` seen with ``errors``."""
-    found = []
-    for starts, seen, weights, actions in _seen(rollouts, errors):
-        estimator.reset(np.flatnonzero(starts))
-        found.append(estimator.update(seen, weights, actions))
-    return measure_states(np.concatenate(found), rollouts.observations.reshape(-1, ENTRIES))
 
 
 def _seen(rollouts: Rollouts, errors: Errors) -> Iterator[tuple[npt.NDArray[np.bool_], Array, Array, Array]]:

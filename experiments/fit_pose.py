@@ -1,7 +1,7 @@
 """From a dataset to everything that a pose pipeline needs, stage by stage. What is there is not made again."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -11,12 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from envs.cores import cores
-from experiments.dataset import GAITS, MANIFEST, POLICIES, read_finished
+from experiments.dataset import MANIFEST, read_finished
 from experiments.files import digest, locked, read_json, write_json, write_text, write_with
 from experiments.fit_learned import fit_learned
-from experiments.harvest import find_policies
 from experiments.plain import differences, to_yaml
 from experiments.pose_charts import pictures
+from experiments.pose_checks import check, judges, teachers
 from experiments.pose_config import PoseConfig
 from experiments.pose_files import (
     BLENDER,
@@ -37,11 +37,10 @@ from experiments.pose_images import judge_dataset, judge_frames
 from experiments.pose_tracks import Tracks, record_tracks
 from experiments.run import provenance
 from pipelines.choices import CAMERAS
-from synth_data.sample import SPLITS
-from vision.error_fit import fit_error_model
+from vision.error_fit import TooFewFrames, fit_error_model
 from vision.error_model import load_error_model
 from vision.error_simulator import ErrorSimulator
-from vision.keypoints import Keypoints, keypoints_of
+from vision.keypoints import keypoints_of
 from vision.runtime import PoseRuntime
 
 SHEET = 5
@@ -49,20 +48,6 @@ SHEET = 5
 
 Watch = Callable[[str, int, int, str], None]
 """Called with the stage, how much of it is done, how much there is, and a note."""
-
-
-def judges(config: PoseConfig, figure: str) -> list[Path]:
-    """Directories of the runs that an estimator is judged on."""
-    return [run.directory for run in find_policies(figure, _paths(config.rollouts.policies) or [POLICIES / figure])]
-
-
-def teachers(config: PoseConfig, figure: str) -> list[Path]:
-    """Directories of the runs that the learned state estimator learns from."""
-    return [run.directory for run in find_policies(figure, _paths(config.learned.policies) or [GAITS / figure])]
-
-
-def _paths(names: Sequence[str]) -> list[Path]:
-    return [Path(name) for name in names]
 
 
 def fit_pose(config: PoseConfig, dataset: Path, directory: Path, watch: Watch | None = None) -> None:
@@ -74,25 +59,23 @@ def fit_pose(config: PoseConfig, dataset: Path, directory: Path, watch: Watch | 
     """
     made = read_finished(dataset)
     figure = made.figure
-    _check_keypoints(dataset, keypoints_of(figure))
-    _check_start(config)
-    judges(config, figure)
-    teachers(config, figure)
+    check(config, dataset, figure)
     if (directory / CONFIG).exists():
         if differing := differences(read_pose_config(directory), config):
             raise ValueError(
                 f"{directory}: holds an estimator with {differing}; accepted: the same, or a new directory"
             )
-        there = read_json(directory / PROVENANCE)["dataset_sha256"]
-        if there != digest(dataset / MANIFEST):
+        facts_file = directory / PROVENANCE  # not there if a kill came between the two
+        if facts_file.exists() and read_json(facts_file)["dataset_sha256"] != digest(dataset / MANIFEST):
             raise ValueError(
                 f"{directory}: holds an estimator of another dataset; accepted: the same, or a new directory"
             )
-    elif directory.exists() and any(directory.iterdir()):
+    elif directory.exists() and any(directory.glob("[!.]*")):
         raise ValueError(f"{directory}: not empty, and not made by simgap fit-pose; accepted: a new directory")
     directory.mkdir(parents=True, exist_ok=True)
     try:
         with locked(directory / LOCK, wait=False):
+            write_text(directory / CONFIG, to_yaml(config))  # first: it says what the directory is
             if not (directory / PROVENANCE).exists():
                 facts = {
                     "figure": figure,
@@ -101,7 +84,6 @@ def fit_pose(config: PoseConfig, dataset: Path, directory: Path, watch: Watch | 
                     "dataset_sha256": digest(dataset / MANIFEST),
                 }
                 write_json(directory / PROVENANCE, {**provenance(), **facts})
-            write_text(directory / CONFIG, to_yaml(config))
             _estimator(config, dataset, figure, directory, watch)
             _images(config, dataset, figure, directory, watch)
             for camera in CAMERAS:
@@ -110,27 +92,6 @@ def fit_pose(config: PoseConfig, dataset: Path, directory: Path, watch: Watch | 
                     _learned(config, figure, camera, directory, watch)
     except BlockingIOError:
         raise ValueError(f"{directory}: another process is working in it") from None
-
-
-def _check_start(config: PoseConfig) -> None:
-    """Refuse a device or weights that are not there before anything is written."""
-    import torch  # takes seconds to load
-
-    if config.network.device == "cuda" and not torch.cuda.is_available():
-        raise ValueError("device is 'cuda', but torch sees no CUDA device; accepted here: cpu")
-    if config.network.weights:
-        from vision.weights import read_tensors
-
-        read_tensors(Path(config.network.weights))
-
-
-def _check_keypoints(dataset: Path, keypoints: Keypoints) -> None:
-    """Raise ValueError unless the dataset's labels are these keypoints, in this order."""
-    for split in SPLITS:
-        file = dataset / "annotations" / f"{split}.json"
-        names = read_json(file)["categories"][0]["keypoints"]
-        if tuple(names) != keypoints.names:
-            raise ValueError(f"{file}: keypoints {', '.join(names)}; accepted: {', '.join(keypoints.names)}")
 
 
 @contextmanager
@@ -186,7 +147,8 @@ def _images(config: PoseConfig, dataset: Path, figure: str, directory: Path, wat
                 camera, look = next((c, k) for c in CAMERAS for k in LOOKS if place(c, k) == where)
                 judged, images = judge_frames(runtime, figure, policies, camera, rollouts.frames, rollouts.seed, look)
             chosen = judged.examples(SHEET)
-            sheet = pictures([images[i] for i in chosen], judged.predicted[chosen], keypoints, SHEET)
+            found = judged.predicted[chosen], judged.confidences[chosen]
+            sheet = pictures([images[i] for i in chosen], *found, keypoints, SHEET)
             write_with(file.with_suffix(".jpg"), partial(_jpeg, sheet))
             judged.save(file)
 
@@ -223,7 +185,7 @@ def _error_model(camera: str, directory: Path) -> bool:
             fitted, _ = Tracks.load(tracks_file(directory, camera)).halves()
             try:
                 fit_error_model(fitted.triples()).save(error_file(directory, camera))
-            except ValueError:
+            except TooFewFrames:
                 return False
     return True
 

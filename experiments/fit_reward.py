@@ -71,8 +71,8 @@ def fit_reward(config: RewardConfig, directory: Path, watch: Watch = lambda *_: 
     directory.mkdir(parents=True, exist_ok=True)
     try:
         with locked(directory / ".lock", wait=False):
+            write_text(directory / CONFIG, to_yaml(config))  # first: it says what the directory is
             write_json(directory / PROVENANCE, {**provenance(), **facts})
-            write_text(directory / CONFIG, to_yaml(config))
             _work(config, directory, runs, domain, individuals, watch)
     except BlockingIOError:
         raise ValueError(f"{directory}: another process is working in it") from None
@@ -140,6 +140,12 @@ def _runs(config: RewardConfig) -> tuple[list[Run], list[Run]]:
             raise ValueError(
                 f"{run.directory}: a policy of {run.config.figure}; accepted: of {runs[0].config.figure}, as the first"
             )
+    least = len(config.kinds) * len(runs)
+    if config.points < least:
+        raise ValueError(
+            f"points is {config.points}; it must be {least} or more: a step of each of {len(runs)} runs in each of "
+            f"{len(config.kinds)} kinds of policy"
+        )
     if not any(run.config.agent.name == "cem" for run in ranked) and len(ranked) < LEAST:
         raise ValueError(
             f"{ranked[0].directory}: {len(ranked)} to rank, and none of agent cem; accepted: --individuals with a run "
@@ -166,7 +172,8 @@ def _identity(runs: Sequence[Run]) -> list[str]:
 
 def _check_same(directory: Path, config: RewardConfig, facts: dict[str, list[str]]) -> None:
     differing = differences(read_reward_config(directory), config)
-    there = read_json(directory / PROVENANCE)
+    # Not there if a kill came between the two.
+    there = read_json(directory / PROVENANCE) if (directory / PROVENANCE).exists() else facts
     if not differing and any(there.get(name) != value for name, value in facts.items()):
         differing = "other checkpoints of these runs"
     if differing:

@@ -1,6 +1,7 @@
 """States that trained policies visit, and the falls that their failures end in."""
 
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -104,29 +105,29 @@ def act(run: Run, domain: str, episodes: int, steps: int, seed: int, noise: floa
     simulation = policy.simulation
     low, high = simulation.model.actuator_ctrlrange.T
     generators = [np.random.default_rng((seed, i)) for i in range(episodes)]
-    policy.env.seed(seed)
-    observations: Any = policy.env.reset()
     states, actions, alive = [], [], []
     failed, returns = np.zeros(episodes, bool), np.full(episodes, np.nan)
     running = starts = np.ones(episodes, bool)
     memory: Any = None
     commands: Any = np.zeros((episodes, simulation.model.nu))
-    for _ in range(steps):
-        states.append(simulation.states())
-        actions.append(commands)
-        alive.append(running)
-        commands, memory = policy.agent.predict(observations, memory, episode_start=starts, deterministic=True)
-        if noise:
-            drawn = np.array([rng.normal(0.0, noise, len(low)) for rng in generators])
-            commands = np.clip(commands + drawn, low, high).astype(np.float32)
-        observations, _, starts, infos = policy.env.step(commands)
-        for i in np.flatnonzero(starts & running):
-            failed[i] = not infos[i]["TimeLimit.truncated"]
-            returns[i] = infos[i]["episode"]["r"]
-        running = running & ~starts
-        if not running.any():
-            break
-    policy.env.close()
+    with closing(policy.env):
+        policy.env.seed(seed)
+        observations: Any = policy.env.reset()
+        for _ in range(steps):
+            states.append(simulation.states())
+            actions.append(commands)
+            alive.append(running)
+            commands, memory = policy.agent.predict(observations, memory, episode_start=starts, deterministic=True)
+            if noise:
+                drawn = np.array([rng.normal(0.0, noise, len(low)) for rng in generators])
+                commands = np.clip(commands + drawn, low, high).astype(np.float32)
+            observations, _, starts, infos = policy.env.step(commands)
+            for i in np.flatnonzero(starts & running):
+                failed[i] = not infos[i]["TimeLimit.truncated"]
+                returns[i] = infos[i]["episode"]["r"]
+            running = running & ~starts
+            if not running.any():
+                break
     sequences = np.array(states), np.array(actions), np.array(alive)
     return Rollout(*sequences, failed, returns, simulation.model, simulation.task.frame_skip)
 

@@ -42,12 +42,11 @@ class Painter:
         if self._pixels:
             last = self._pixels.pixels[0, -self._pixels.frames.film.shape[2] :].transpose(1, 2, 0)
             image = np.concatenate((image, _picture(last)), axis=1)
-        if self._pose and self._pose.eye and self._pose.eye.keypoints is not None:
-            scale = SIZE / self._pose.eye.size
-            places = (self._pose.eye.keypoints[0] + 0.5) * scale - 0.5
-            mark_keypoints(image, places, keypoints_of(self._simulation.task.name))
-            true = self._simulation.task.observe(self._simulation._state)[0]
-            image = np.concatenate((image, _values(true, self._pose.pose[0])), axis=1)
+        eye = self._pose.eye if self._pose else None
+        if self._pose and eye and eye.keypoints is not None and eye.confidences is not None:
+            places = (eye.keypoints[0] + 0.5) * SIZE / eye.size - 0.5
+            mark_keypoints(image, places, eye.confidences[0], keypoints_of(self._simulation.task.name))
+            image = np.concatenate((image, _values(self._simulation.true[0], self._pose.pose[0])), axis=1)
         return image
 
     def close(self) -> None:
@@ -55,15 +54,20 @@ class Painter:
         self._renderer.close()
 
 
-def mark_keypoints(image: Image, places: npt.NDArray[np.float64], keypoints: Keypoints) -> None:
-    """Draw keypoints at ``(k, 2)``, px, joined along the skeleton."""
-    sixteenths = places * 16  # what cv2 takes
+def mark_keypoints(
+    image: Image, places: npt.NDArray[np.float64], confidences: npt.NDArray[np.float64], keypoints: Keypoints
+) -> None:
+    """Draw keypoints at ``(k, 2)``, px, joined along the skeleton; not those of confidence 0, of ``(k,)``.
+
+    Where it is 0, nothing was seen, and the place means nothing.
+    """
+    points = [tuple(int(v) for v in np.round(place * 16)) for place in places]  # sixteenths are what cv2 takes
     for a, b in keypoints.skeleton:
-        ends = [tuple(int(v) for v in np.round(sixteenths[i])) for i in (a, b)]
-        cv2.line(image, ends[0], ends[1], (255, 255, 255), 1, cv2.LINE_AA, shift=4)
-    for place in sixteenths:
-        centre = tuple(int(v) for v in np.round(place))
-        cv2.circle(image, centre, 4 * 16, SEEN, -1, cv2.LINE_AA, shift=4)
+        if confidences[a] and confidences[b]:
+            cv2.line(image, points[a], points[b], (255, 255, 255), 1, cv2.LINE_AA, shift=4)
+    for point, confidence in zip(points, confidences, strict=True):
+        if confidence:
+            cv2.circle(image, point, 4 * 16, SEEN, -1, cv2.LINE_AA, shift=4)
 
 
 def _picture(last: Image) -> Image:

@@ -1,6 +1,7 @@
 """Episodes of a policy to look at, and videos of them; the live window is in :mod:`experiments.window`."""
 
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any, cast
 
@@ -110,27 +111,25 @@ def record_video(
     check_episodes(seed, loops, lowest=1)
     policy = load_player(run, domain, sight, keep_going)
     simulation = policy.simulation
-    painter = Painter(policy)
     stride = max(1, round(1 / (simulation.dt * FRAMES_PER_SECOND)))
     frames: list[npt.NDArray[np.uint8]] = []
     through = sight or run.config.sees.sights[0]
-    for episode in range(loops):
-        counted = f"episode {episode + 1} of {loops}, " if loops > 1 else ""
+    with closing(policy.env), closing(Painter(policy)) as painter:
+        for episode in range(loops):
+            counted = f"episode {episode + 1} of {loops}, " if loops > 1 else ""
 
-        def watch(step: int, total: float, counted: str = counted) -> bool:
-            if step % stride == 0:
-                fallen = "   fallen" if isinstance(simulation.task, Unending) and simulation.task.fallen else ""
-                lines = (
-                    f"{run.config.figure}, trained in {run.config.domain} ({run.config.method})",
-                    f"acting in {domain}, seen through {through}",
-                    f"{counted}step {step:4d} of {run.config.horizon}   return {total:5.0f}{fallen}",
-                )
-                frames.append(_caption(painter.frame(), lines))
-            return True
+            def watch(step: int, total: float, counted: str = counted) -> bool:
+                if step % stride == 0:
+                    fallen = "   fallen" if isinstance(simulation.task, Unending) and simulation.task.fallen else ""
+                    lines = (
+                        f"{run.config.figure}, trained in {run.config.domain} ({run.config.method})",
+                        f"acting in {domain}, seen through {through}",
+                        f"{counted}step {step:4d} of {run.config.horizon}   return {total:5.0f}{fallen}",
+                    )
+                    frames.append(_caption(painter.frame(), lines))
+                return True
 
-        play_episode(policy, seed + episode, watch)
-    painter.close()
-    policy.env.close()
+            play_episode(policy, seed + episode, watch)
     _write(path, frames, 1 / (simulation.dt * stride))
     return path
 

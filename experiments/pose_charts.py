@@ -67,13 +67,21 @@ def episode_chart(true: Array, estimates: Mapping[str, Array], dt: float) -> Fig
 
 
 def pictures(
-    images: Sequence[npt.NDArray[np.uint8]], predicted: Array, keypoints: Keypoints, columns: int, zoom: int = 2
+    images: Sequence[npt.NDArray[np.uint8]],
+    predicted: Array,
+    confidences: Array,
+    keypoints: Keypoints,
+    columns: int,
+    zoom: int = 2,
 ) -> npt.NDArray[np.uint8]:
-    """A sheet of RGB pictures with the keypoints that the estimator found ``(m, k, 2)``, joined along the skeleton."""
+    """A sheet of RGB pictures with the keypoints that the estimator found, joined along the skeleton.
+
+    They are ``(m, k, 2)``, px, and their confidences ``(m, k)``.
+    """
     drawn = []
-    for image, points in zip(images, predicted, strict=True):
+    for image, points, certain in zip(images, predicted, confidences, strict=True):
         canvas = np.asarray(cv2.resize(image, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_CUBIC), np.uint8)
-        mark_keypoints(canvas, (points + 0.5) * zoom - 0.5, keypoints)
+        mark_keypoints(canvas, (points + 0.5) * zoom - 0.5, certain, keypoints)
         drawn.append(canvas)
     rows = [np.concatenate(drawn[i : i + columns], axis=1) for i in range(0, len(drawn), columns)]
     return np.concatenate(rows, axis=0)

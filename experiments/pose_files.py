@@ -11,7 +11,7 @@
       images-*.npz              what it says of the dataset's test images, and of MuJoCo's frames
       images-*.jpg              some of them, and those where it errs most
       tracks-<camera>.npz       what it says of whole rollouts
-      error-<camera>.json       the error model, for vision.error_model
+      error-<camera>.npz        the error model, for vision.error_model
       learned-<camera>.safetensors   the learned state estimator, for vision.learned
       report/                   README.md, tables, figures
 """

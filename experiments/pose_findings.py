@@ -35,6 +35,7 @@ class Goal:
 
     text: str
     wanted: str
+    unit: str
     reached: dict[str, str]
     """By camera."""
     met: dict[str, bool]
@@ -84,12 +85,6 @@ def estimates(directory: Path, figure: str, camera: str, size: int) -> dict[str,
     return {
         name: reconstruct(estimator, tracks.predicted, tracks.confidences, tracks) for name, estimator in makers.items()
     }
-
-
-def measure(directory: Path, figure: str, camera: str, size: int) -> dict[str, StateMetrics]:
-    """Errors of each state estimator on the held-out rollouts."""
-    true = held_out(directory, camera).observations
-    return {name: measure_states(found, true) for name, found in estimates(directory, figure, camera, size).items()}
 
 
 def noise_ablation(
@@ -147,6 +142,7 @@ def goals(images: dict[str, KeypointMetrics], states: dict[str, dict[str, StateM
         return Goal(
             text,
             f"{sign} {limit:g}{unit}",
+            unit,
             {camera: f"{v:.{digits}f}{unit}" if np.isfinite(v) else "no state" for camera, v in found.items()},
             met,
         )
@@ -192,7 +188,6 @@ def causes(
         perfect = summary(white[camera]["learned"][0.0])
         for goal, key in zip(wanted[3:], ("angles", "rates", "vx", "vz", "height"), strict=True):
             if not goal.met[camera]:
-                found.append(
-                    f"{camera}, {goal.text}: {goal.reached[camera]}, and {perfect[key]:.3f} with true keypoints."
-                )
+                best = f"{perfect[key]:.3f}{goal.unit}"
+                found.append(f"{camera}, {goal.text}: {goal.reached[camera]}, and {best} with true keypoints.")
     return found

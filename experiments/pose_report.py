@@ -5,10 +5,10 @@ from dataclasses import asdict
 from pathlib import Path
 
 from experiments.files import read_json, read_json_lines, write_json, write_text
-from experiments.fit_pose import teachers
 from experiments.pages import TEMPLATES
 from experiments.plots import save
 from experiments.pose_charts import agreement_chart, episode_chart, error_chart
+from experiments.pose_checks import teachers
 from experiments.pose_files import (
     BLENDER,
     PROVENANCE,

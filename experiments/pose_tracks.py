@@ -1,7 +1,7 @@
 """Whole rollouts as the estimator sees them: its keypoints beside the true ones. No pictures are kept."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, fields
 from multiprocessing import get_context
@@ -56,16 +56,6 @@ class Tracks:
         """Every other episode, to fit, and the rest, to judge: of each policy, with and without noise."""
         order = range(len(self.lengths))
         return self.choose(order[::2]), self.choose(order[1::2])
-
-    def frames(self, name: str) -> Iterator[npt.NDArray[np.float64]]:
-        """One field as all episodes side by side ``(e, …)``, frame after frame; 0 where an episode is over."""
-        values, parts = getattr(self, name), self.parts
-        for t in range(int(self.lengths.max())):
-            row = np.zeros((len(parts), *values.shape[1:]))
-            for i, part in enumerate(parts):
-                if part.start + t < part.stop:
-                    row[i] = values[part.start + t]
-            yield row
 
     def triples(self) -> list[tuple[Array, Array, Array]]:
         """True and predicted keypoints and confidences of each episode."""

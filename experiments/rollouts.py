@@ -12,7 +12,7 @@ import envs
 from agents import Normalizer, fold_normalizer
 from envs.domains import domain_model
 from experiments.evaluate import load_trained
-from experiments.run import find_runs
+from experiments.run import Run, find_runs
 from pipelines.filmed import Filmed
 from randomization import RandomizationConfig, make_randomizer
 from vision.keypoints import keypoints_of
@@ -72,7 +72,8 @@ def roll_out(
     range) and its correlation from step to step are drawn for each simulation.
 
     Raises:
-        ValueError: no run, one without a checkpoint or of another figure, or an unknown camera.
+        ValueError: no run, one without a checkpoint, of another figure or on neither state nor pose, or an unknown
+            camera.
     """
     rng = np.random.default_rng(seed)
     agents = [_load(run, figure) for run in find_runs(list(policies))]
@@ -81,7 +82,6 @@ def roll_out(
         figure, num_envs, DOMAIN, HORIZON, seed, num_threads=1, randomizer=make_randomizer(config, (), seed)
     )
     filmed = Filmed(simulation.model, keypoints_of(figure), camera, size)
-    bodies = [simulation.model.body(i).name for i in range(simulation.model.nbody)]
     plain = np.arange(num_envs) % 4 == 0
     deviation = np.where(plain, 0.0, rng.uniform(0, 1, num_envs))[:, None]
     factor = np.where(plain, 1.0, rng.uniform(*FACTORS, num_envs))[:, None]
@@ -94,10 +94,8 @@ def roll_out(
     acting = (np.arange(num_envs) // 4) % len(agents)
     frames: list[tuple[Array, ...]] = []
     for _ in range(steps):
-        masses = np.tile(simulation.model.body_mass, (num_envs, 1))
-        for body, name in enumerate(bodies[1:], start=1):
-            masses[:, body] = simulation.parameters.get(f"{name}_mass", masses[:, body])
-        seen = filmed(simulation.states()[:, : simulation.model.nq], masses)
+        shot = simulation.shot()
+        seen = filmed(shot.qpos, shot.masses)
         frames.append((seen, np.where(starts[:, None], 0.0, actions), observations.copy(), starts))
         change = ~plain & (rng.random(num_envs) < CHANGES)
         acting = np.where(change, rng.integers(len(agents), size=num_envs), acting)
@@ -111,9 +109,19 @@ def roll_out(
     return Rollouts(*(np.array(column) for column in zip(*frames, strict=True))), filmed.view
 
 
-def _load(run: Any, figure: str) -> Any:
-    if run.config.task.name != figure:
-        raise ValueError(f"{run.directory}: a policy of {run.config.figure}; accepted: of {figure}")
+def check_policy(run: Run, figure: str) -> None:
+    """Raise ``ValueError`` unless the run's policy can act on what the figure's task observes."""
+    config = run.config
+    if config.task.name != figure:
+        raise ValueError(f"{run.directory}: a policy of {config.figure}; accepted: of {figure}")
+    if config.pipeline != "state" and (config.pipeline, config.pose.critic) != ("pose", "pose"):
+        raise ValueError(
+            f"{run.directory}: a policy on {config.pipeline}; accepted: on state, or on pose with pose.critic pose"
+        )
+
+
+def _load(run: Run, figure: str) -> Any:
+    check_policy(run, figure)
     policy = load_trained(run, DOMAIN, num_envs=1, num_threads=1)
     if isinstance(policy.env, Normalizer):
         fold_normalizer(policy.agent, policy.env)

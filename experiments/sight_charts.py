@@ -123,5 +123,6 @@ def calibration_words(pairs: pd.DataFrame) -> str:
     return (
         f"Over {len(pairs)} pairs of a run and a domain the estimator earns {number(abs(error.mean()))} {more} than "
         f"the error model predicts on average (nine in ten between {number(low)} and {number(high)}; mean absolute "
-        f"difference {number(np.abs(error).mean())}; rank correlation {rank:.2f})."
+        f"difference {number(np.abs(error).mean())}; rank correlation {rank:.2f}). The error model was fitted to "
+        "frames with shadows, reflections and multisampling; the estimator sees them without."
     )

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from experiments.statistics import bootstrap, interval, iqm, random_stream, seed_scores
 from experiments.tables import CELL
 
-TRUE, MODEL, REAL = "state", "error-model", "estimator"
-"""Sights: the true state, the estimator's fitted errors, the estimator itself."""
+TRUE, MODEL, REAL, DIFFERENCED = "state", "error-model", "estimator", "two-frame"
+"""Sights: the state as the task observes it, the estimator's fitted errors, the estimator itself, or with two frames
+differenced."""
 PARTS = ("dynamics", "perception", "interaction", "total")
 
 Array = NDArray[np.float64]
@@ -39,7 +40,8 @@ def seen(episodes: pd.DataFrame) -> pd.DataFrame:
     for pipeline, group in scores.groupby("pipeline"):
         # Of a pipeline's sights, its own alone is not written down.
         written = set(group["sight"])
-        unsaid = TRUE if REAL in written else REAL if TRUE in written else str(pipeline)
+        of_estimator = written & {TRUE, MODEL, DIFFERENCED}
+        unsaid = TRUE if pipeline == TRUE or REAL in written else REAL if of_estimator else str(pipeline)
         scores.loc[(scores["pipeline"] == pipeline) & (scores["sight"] == ""), "sight"] = unsaid
     return scores.pivot(index=[*CELL, "seed"], columns=["sight", "eval_domain"], values="return")
 

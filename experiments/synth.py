@@ -139,7 +139,8 @@ def _render(
                     fruitless = 0 if worker.done else fruitless + 1
                     if fruitless == ATTEMPTS:
                         raise RuntimeError(f"rendering failed {last_words(process.returncode, worker.log)}")
-                    waiting.insert(0, worker.indices[worker.done :])
+                    if rest := worker.indices[worker.done :]:
+                        waiting.insert(0, rest)
                 worker.log.unlink(missing_ok=True)
 
 

@@ -42,8 +42,8 @@ def load_teacher(run: Run) -> Taught:
     """The teacher of a run.
 
     Raises:
-        ValueError: it is not there, not trained to its end, or a policy of another figure, of no state, or of other
-            physical parameters than the student's.
+        ValueError: it is not there, not trained to its end, remembers what it saw, or is a policy of another figure, of
+            no state, or of other physical parameters than the student's.
     """
     directory = teacher_directory(run)
     assert directory is not None  # the configuration of an agent that is taught names one
@@ -63,6 +63,8 @@ def load_teacher(run: Run) -> Taught:
             f"{directory}: a policy that is shown {', '.join(teacher.config.shown)}; "
             f"accepted as a teacher: one that is shown {', '.join(run.config.shown)}"
         )
+    if teacher.config.agent.name == "recurrent_ppo":  # it is asked about single states, in no order
+        raise ValueError(f"{directory}: recurrent_ppo remembers what it saw; accepted: agents without a memory")
     if run.config.agent.name == "rma":
         _check_base(directory, teacher.config, run.config)
     saved = load_section(teacher.latest_checkpoint(), "policy")

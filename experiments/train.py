@@ -42,7 +42,7 @@ from experiments.run import RUNS, Run, create_run, record_provenance
 from experiments.start import begin
 from experiments.teacher import Taught, load_teacher
 from experiments.wandb_output import Wandb, WandbOutput
-from pipelines import HistoryEnv, PixelsEnv, PoseEnv
+from pipelines import memory_of
 from randomization import FixedRandomizer
 from randomization.identification import IN_ROUNDS, ONCE
 
@@ -181,8 +181,8 @@ def _restore(
     try:
         load_agent_state(agent, saved["agent"])
         simulation.load_state_dict(saved["simulation"])
-        if isinstance(view, PixelsEnv | PoseEnv | HistoryEnv):
-            view.load_state_dict(saved["pipeline"])
+        if memory := memory_of(view):
+            memory.load_state_dict(saved["pipeline"])
         if isinstance(env, Normalizer):
             env.load_state_dict(saved["normalizer"])
         load_random_state(agent, saved["agent"])
@@ -221,12 +221,12 @@ class _Progress(BaseCallback):
 
     def save_checkpoint(self) -> None:
         """Write the state between two rollouts."""
-        agent = agent_state(self.model)
+        agent, memory = agent_state(self.model), memory_of(self.view)
         normalizer = self.env.state_dict() if isinstance(self.env, Normalizer) else None
         training = {
             "agent": agent,
             "simulation": self.simulation.state_dict(),
-            "pipeline": self.view.state_dict() if isinstance(self.view, PixelsEnv | PoseEnv | HistoryEnv) else None,
+            "pipeline": memory.state_dict() if memory else None,
             "normalizer": normalizer,
             "elapsed": self.elapsed(),
         }

@@ -67,7 +67,7 @@ class HistoryEnv(VecEnvWrapper):
 
     First what the environment observes now, then the pairs of observation and of the action that was taken on it, the
     oldest first; pairs from before the episode are 0. With ``physics``, observations are mappings: ``history`` is that
-    vector, and ``state`` what the environment observes now, followed by the parameters.
+    vector, and ``state`` what the task observes now without the sensors' noise, followed by the parameters.
     """
 
     venv: BatchedEnv
@@ -89,7 +89,7 @@ class HistoryEnv(VecEnvWrapper):
         state: Any = self.venv.reset()
         self._observation = state
         self.pairs[:] = 0
-        return self._shown(state, self.pairs, self._parameters())  # type: ignore[no-any-return]
+        return self._shown(state, self.venv.true, self.pairs, self._parameters())  # type: ignore[no-any-return]
 
     def step_async(self, actions: npt.NDArray[Any]) -> None:
         """Take the next actions, ``(num_envs, actuators)``."""
@@ -104,23 +104,23 @@ class HistoryEnv(VecEnvWrapper):
         state: Any
         state, rewards, dones, infos = self.venv.step_wait()
         for i in np.flatnonzero(dones):
-            there = infos[i]["terminal_observation"][None]
-            shown = self._shown(there, pairs[i : i + 1], before[i : i + 1])
+            there, true = (infos[i][name][None] for name in ("terminal_observation", "terminal_true"))
+            shown = self._shown(there, true, pairs[i : i + 1], before[i : i + 1])
             infos[i]["terminal_observation"] = (
                 {name: entry[0] for name, entry in shown.items()} if isinstance(shown, dict) else shown[0]
             )
         pairs[dones] = 0
         self.pairs, self._observation = pairs, state
-        return self._shown(state, pairs, self._parameters()), rewards, dones, infos
+        return self._shown(state, self.venv.true, pairs, self._parameters()), rewards, dones, infos
 
     def _parameters(self) -> Array:
         return np.zeros((self.num_envs, 0)) if self.physics is None else self.physics()
 
-    def _shown(self, state: Array, pairs: Array, parameters: Array) -> Any:
+    def _shown(self, state: Array, true: Array, pairs: Array, parameters: Array) -> Any:
         history = np.concatenate([state, pairs.reshape(len(state), -1)], axis=1)
         if self.physics is None:
             return history
-        return {"history": history, "state": np.concatenate([state, parameters], axis=1)}
+        return {"history": history, "state": np.concatenate([true, parameters], axis=1)}
 
     def state_dict(self) -> dict[str, Any]:
         """What continuing needs beside the environment's own state."""

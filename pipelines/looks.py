@@ -13,13 +13,15 @@ import mujoco
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.furnishing import furnish
+from pipelines.furnishing import MOST_TEXTURES, Ids, furnish
 from pipelines.outfits import BACKDROP, FLOOR, NONE, SMALL, Halves, Outfit, Room, Thing, make_outfit
 from randomization.appearance import AppearanceConfig, sample_appearance
 from vision.camera import Camera
 
 MOST_LIGHTS = 7
 """OpenGL's eight, less the one that gives even light."""
+FLAT = (FLOOR, BACKDROP)
+"""Edges of the two-dimensional textures of an environment, px."""
 _GLOW = 1e-3  # a surface of this colour that emits the inverse shows its texture as it is, whatever shines on it
 _FAR = 0.5  # of what the camera sees: behind the scene, and before MuJoCo's sky, whose wall is at 0.7
 _MESH = mujoco.mjtGeom.mjGEOM_MESH
@@ -51,6 +53,14 @@ class Looks:
         """Most geoms that :meth:`decorate` adds to a scene."""
         return 1 + self.config.distractors[1]
 
+    def check_room(self, model: mujoco.MjModel, num_envs: int) -> None:
+        """Raise ``ValueError`` where MuJoCo has too few textures for the looks of so many environments."""
+        geoms, _ = _dressed(model)
+        each = len(FLAT) + len(geoms) + self.config.distractors[1]
+        most = (MOST_TEXTURES - model.ntex) // each
+        if num_envs > most:
+            raise ValueError(f"looks of {num_envs} environments; MuJoCo has textures for {most} of this figure at most")
+
     def furnish(self, model: mujoco.MjModel, num_envs: int, xml: Path) -> mujoco.MjModel:
         """A new model with room for the looks of environments 0 to ``num_envs − 1``.
 
@@ -62,9 +72,7 @@ class Looks:
             ValueError: too many environments for MuJoCo, a shape that cannot be dressed, or a model that was not
                 compiled from ``xml``.
         """
-        visible = np.flatnonzero((model.geom_rgba[:, 3] > 0) & (model.geom_group < 3))
-        bodies = model.geom_bodyid[visible]
-        geoms, floor = visible[bodies > 0], visible[bodies == 0]
+        geoms, floor = _dressed(model)
         carriers = model.geom_bodyid[geoms]
         moving = sorted(set(carriers))
         planes = floor[model.geom_type[floor] == mujoco.mjtGeom.mjGEOM_PLANE]
@@ -76,7 +84,7 @@ class Looks:
         furnished, furniture = furnish(
             model,
             xml,
-            flat=[FLOOR, BACKDROP] * num_envs,
+            flat=[*FLAT] * num_envs,
             cubes=[SMALL] * (small * num_envs),
             materials=1 + len(geoms),
             lights=self.config.lights[1],
@@ -220,6 +228,13 @@ class Looks:
             geom.texuniform, geom.texrepeat[:] = 0, 1
         scene.ngeom += 1
         return geom
+
+
+def _dressed(model: mujoco.MjModel) -> tuple[Ids, Ids]:
+    """The visible geoms of the figure, and those of the floor."""
+    visible = np.flatnonzero((model.geom_rgba[:, 3] > 0) & (model.geom_group < 3))
+    bodies = model.geom_bodyid[visible]
+    return visible[bodies > 0], visible[bodies == 0]
 
 
 def _halves(model: mujoco.MjModel, geom: int) -> Halves:

@@ -74,9 +74,17 @@ class PixelsPipeline:
         return "appearance" if self.appearance else "pixels"
 
     def wrap(self, env: BatchedEnv, sight: str, seed: int) -> VecEnv:
-        """The environment as the camera sees it; through the sight ``appearance``, looks are drawn from ``seed``."""
-        looks = (Looks(AppearanceConfig(), seed), env.task.xml) if sight == "appearance" else None
-        film = Film(env.model, env.num_envs, self.camera, self.size, self.gray, looks)
+        """The environment as the camera sees it; through the sight ``appearance``, looks are drawn from ``seed``.
+
+        Raises:
+            ValueError: so many environments cannot have looks of their own, or the figure has no such camera.
+        """
+        looks = None
+        if sight == "appearance":
+            looks = Looks(AppearanceConfig(), seed)
+            looks.check_room(env.model, env.num_envs)
+        dressed = (looks, env.task.xml) if looks else None
+        film = Film(env.model, env.num_envs, self.camera, self.size, self.gray, dressed)
         return PixelsEnv(env, film, self.stack, self.critic == "state", self.supervised)
 
 
@@ -84,8 +92,8 @@ class PixelsEnv(VecEnvWrapper):
     """Observations ``(num_envs, stack * channels, size, size)``, the oldest frame first, 0 to 255.
 
     An episode's first observation repeats its first frame. With ``state``, observations are mappings: ``pixels``, and
-    ``state`` as the environment observes it; with ``actions`` they also hold those of the last ``stack`` steps, the
-    oldest first, and 0 before the episode's first.
+    ``state``, what the task observes without the sensors' noise; with ``actions`` they also hold those of the last
+    ``stack`` steps, the oldest first, and 0 before the episode's first.
     """
 
     venv: BatchedEnv
@@ -109,10 +117,10 @@ class PixelsEnv(VecEnvWrapper):
 
     def reset(self) -> VecEnvObs:
         """Start a new episode everywhere."""
-        state = self.venv.reset()
+        self.venv.reset()
         self.actions[:] = 0
         self._begin(np.arange(self.num_envs), self._draw())
-        return self._observation(self.pixels, state, self.actions)  # type: ignore[no-any-return]
+        return self._observation(self.pixels, self.venv.true, self.actions)  # type: ignore[no-any-return]
 
     def step_async(self, actions: npt.NDArray[Any]) -> None:
         """Take the next actions, ``(num_envs, actuators)``."""
@@ -123,7 +131,7 @@ class PixelsEnv(VecEnvWrapper):
 
     def step_wait(self) -> VecEnvStepReturn:
         """One step, and the frames that it leads to."""
-        state, rewards, dones, infos = self.venv.step_wait()
+        _, rewards, dones, infos = self.venv.step_wait()
         # A new array at each step: SB3 keeps the last one.
         stack = np.empty_like(self.pixels)
         stack[:, : -self._channels] = self.pixels[:, self._channels :]
@@ -131,14 +139,14 @@ class PixelsEnv(VecEnvWrapper):
             ended = self.venv.ended.ids
             stack[ended, -self._channels :] = _first(self.frames.draw(self.venv.ended))
             for i in ended:
-                there = infos[i]["terminal_observation"]
+                there = infos[i]["terminal_true"]
                 infos[i]["terminal_observation"] = self._observation(stack[i].copy(), there, self.actions[i].copy())
         self.pixels = stack
         frames = self._draw()
         stack[:, -self._channels :] = frames
         self._begin(np.flatnonzero(dones), frames)
         self.actions[dones] = 0
-        return self._observation(stack, state, self.actions), rewards, dones, infos
+        return self._observation(stack, self.venv.true, self.actions), rewards, dones, infos
 
     def _draw(self) -> Image:
         return _first(self.frames.draw(self.venv.shot()))

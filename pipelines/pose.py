@@ -27,8 +27,8 @@ from vision.runtime import PRECISIONS, PoseRuntime
 
 SHIPPED = Path(__file__).parents[1] / "results" / "pretrained" / "pose"
 SIGHTS = ("state", "error-model", "estimator", "two-frame")
-"""What stands between simulation and agent: nothing, the fitted errors of the estimator, the estimator itself, or the
-estimator with the original study's differencing of two frames."""
+"""What stands between simulation and agent: nothing but the domain's own sensor noise, the fitted errors of the
+estimator, the estimator itself, or the estimator with the original study's differencing of two frames."""
 CRITICS = ("pose", "state")
 
 
@@ -48,7 +48,8 @@ class PosePipeline:
     """From keypoints to the state. One of: two_frame, filter, learned."""
     training: str = "error-model"
     """What it sees in training: error-model (true keypoints with the estimator's fitted errors: no rendering), or
-    estimator. It is always judged with the estimator."""
+    estimator. It is always judged with the estimator. The errors were fitted to frames with shadows, reflections and
+    multisampling, which the frames that a policy sees are drawn without."""
     critic: str = "pose"
     """What the critic sees in training: pose, or the simulation's true state."""
     precision: str = "bfloat16"
@@ -127,9 +128,9 @@ class PosePipeline:
 class PoseEnv(VecEnvWrapper):
     """Observations as the environment's own, but as ``eye`` sees them; without one, as they are.
 
-    With ``state``, observations are mappings: ``pose``, and ``state`` as the environment observes it. The last
-    observation of an episode (``terminal_observation``) has the true state of its last moment, and the pose that was
-    seen one step before: a picture of the end would cost as much as one of the beginning that follows.
+    With ``state``, observations are mappings: ``pose``, and ``state``, what the task observes without the sensors'
+    noise. The last observation of an episode (``terminal_observation``) has the true state of its last moment, and the
+    pose that was seen one step before: a picture of the end would cost as much as one of the beginning that follows.
     """
 
     venv: BatchedEnv
@@ -148,7 +149,7 @@ class PoseEnv(VecEnvWrapper):
         """Start a new episode everywhere."""
         state: Any = self.venv.reset()
         self._see(state, np.arange(self.num_envs))
-        return self._observation(self.pose, state)  # type: ignore[no-any-return]
+        return self._observation(self.pose, self.venv.true)  # type: ignore[no-any-return]
 
     def step_async(self, actions: npt.NDArray[Any]) -> None:
         """Take the next actions, ``(num_envs, actuators)``."""
@@ -160,11 +161,10 @@ class PoseEnv(VecEnvWrapper):
         state, rewards, dones, infos = self.venv.step_wait()
         ended = np.flatnonzero(dones)
         for i in ended:
-            there = infos[i]["terminal_observation"]
-            seen = there if self.eye is None else self.pose[i].copy()
-            infos[i]["terminal_observation"] = self._observation(seen, there)
+            seen = infos[i]["terminal_observation"] if self.eye is None else self.pose[i].copy()
+            infos[i]["terminal_observation"] = self._observation(seen, infos[i]["terminal_true"])
         self._see(state, ended)
-        return self._observation(self.pose, state), rewards, dones, infos
+        return self._observation(self.pose, self.venv.true), rewards, dones, infos
 
     def _see(self, state: Any, begun: npt.NDArray[np.intp]) -> None:
         """Look again; ``begun`` are at the beginning of an episode."""

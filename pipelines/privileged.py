@@ -1,4 +1,4 @@
-"""The true state and the physics behind it as the observation: what an oracle sees that knows the drawn parameters.
+"""The state as the task observes it and the physics behind it: what an oracle sees that knows the drawn parameters.
 
 Its policy is the teacher of a student who has to infer them from history, see :mod:`pipelines.history`.
 """
@@ -19,7 +19,7 @@ Array = npt.NDArray[np.float64]
 
 MAX_LATENT = 256
 TRUE_STATE = ("state",)
-"""All that a pipeline of the true state can be judged and trained through."""
+"""All that a pipeline of the state itself can be judged and trained through."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The true state of the simulation as the observation."""
+"""The state as the task observes it, the domain's sensor noise included."""
 
 from dataclasses import dataclass, field, replace
 

@@ -29,6 +29,10 @@ EDGE = 1e-3
 """Confidences are cut to this distance from 0 and 1 before their logit is taken."""
 
 
+class TooFewFrames(ValueError):
+    """The estimator sees too little of the figure for a model of its errors."""
+
+
 def fit_error_model(episodes: Sequence[Triple]) -> ErrorModel:
     """Fit the model; its spread, correlation and innovations are of errors on episodes that the mean was not fitted to.
 
@@ -37,8 +41,9 @@ def fit_error_model(episodes: Sequence[Triple]) -> ErrorModel:
             consecutive frames.
 
     Raises:
-        ValueError: fewer than two episodes, shapes that do not fit, a value that is not finite, a confidence outside
-            0 to 1, or too few frames without drop-outs.
+        TooFewFrames: they hold too few without drop-outs.
+        ValueError: fewer than two episodes, shapes that do not fit, a value that is not finite, or a confidence outside
+            0 to 1.
     """
     check_episodes(episodes)
     if len(episodes) < 2:
@@ -59,7 +64,7 @@ def fit_error_model(episodes: Sequence[Triple]) -> ErrorModel:
     pairs = sound & np.r_[sound[:1], sound[:-1]] & follows[:, None]
     whole = pairs.all(axis=1)
     if whole.sum() - np.bincount(group, whole).max() < ENOUGH:
-        raise ValueError(f"too few frames without drop-outs; accepted: {ENOUGH} pairs outside any one episode")
+        raise TooFewFrames(f"too few frames without drop-outs; accepted: {ENOUGH} pairs outside any one episode")
 
     poses = directions(true)
     centres = _spread(poses)

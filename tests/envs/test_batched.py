@@ -127,6 +127,7 @@ def test_diverged_physics_ends_the_episode_and_never_reaches_the_learner(
     assert infos[1].pop("episode") == {"r": earned, "l": 5}
     terminal = infos[1].pop("terminal_observation")
     assert np.isfinite(terminal).all()
+    np.testing.assert_array_equal(infos[1].pop("terminal_true"), terminal)
     assert infos == [{}, {"TimeLimit.truncated": False, "diverged": True}, {}]
     assert env.diverged_episodes == 1
     np.testing.assert_allclose(observations[1], [1.25] + 10 * [0], atol=5e-3)  # the next episode's start

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pytest
 
 import envs
-from envs.frames import Film, Frames, Shot
+from envs.frames import Film, Frames, Shot, _Worker
 from envs.render import Renderer
 from randomization import RandomizationConfig, make_randomizer
 
@@ -141,6 +141,30 @@ class Paint:
             kind, size, turn = mujoco.mjtGeom.mjGEOM_SPHERE, np.full(3, 0.1), np.eye(3).ravel()
             mujoco.mjv_initGeom(scene.geoms[scene.ngeom], kind, size, place, turn, np.array([0, 1, 0, 1], np.float32))
             scene.ngeom += 1
+
+
+class Refused(Paint):
+    """Looks that there is no room for."""
+
+    def furnish(self, model: mujoco.MjModel, num_envs: int, xml: Path) -> mujoco.MjModel:
+        raise ValueError("too many textures")
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_looks_that_do_not_serve_are_told(workers: int, capfd: pytest.CaptureFixture[str]) -> None:
+    env = moved(2)
+    frames = Frames(Film(env.model, 2, "rail", 32, looks=(Refused(), env.task.xml)), workers)
+    with pytest.raises(ValueError, match=r"^too many textures$"):
+        frames.draw(env.shot())
+    assert capfd.readouterr().err == ""
+    frames.close()
+
+
+def test_a_worker_that_is_not_needed_any_more_ends_silently(capfd: pytest.CaptureFixture[str]) -> None:
+    worker = _Worker(Film(moved(1).model, 1, "rail", 32))
+    worker.close()  # before it has said that it is there
+    assert worker._process.exitcode == 0
+    assert capfd.readouterr().err == ""
 
 
 def test_looks_go_with_environment_and_episode() -> None:

@@ -10,10 +10,14 @@ import pytest
 from stable_baselines3.common.vec_env import VecEnv
 
 from agents import load_policy, make_agent, normalize
+from envs import BatchedEnv
 from experiments.checkpoints import list_checkpoints, load_section
 from experiments.config import MAX_ENVS, RunConfig
-from experiments.evaluate import evaluate, load_trained, missing_domains
+from experiments.evaluate import evaluate, load_trained, missing_domains, play_domain
 from experiments.files import locked
+from experiments.harvest import act
+from experiments.overlays import Painter
+from experiments.play import record_video
 from experiments.run import Run
 from experiments.statistics import read_episodes
 from experiments.tables import EPISODES
@@ -217,3 +221,25 @@ def test_off_policy_agents_are_judged_too(sac_run: Run) -> None:
     rows = evaluate(sac_run, ["source"], episodes=2, num_threads=1)
     assert [row["agent"] for row in rows] == ["sac", "sac"]
     assert all(np.isfinite(row["return"]) and 1 <= row["length"] <= 50 for row in rows)
+
+
+def test_an_error_closes_the_environment(ppo_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its workers, and the memory that they share, would outlive it."""
+    closed: list[object] = []
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("no memory")
+
+    monkeypatch.setattr(BatchedEnv, "step_async", fail)
+    monkeypatch.setattr(BatchedEnv, "close", lambda env: closed.append("environment"))
+    monkeypatch.setattr(Painter, "close", lambda painter: closed.append("painter"))
+    calls: list[tuple[Callable[[], object], list[str]]] = [
+        (lambda: play_domain(ppo_run, "source", 2, 1), ["environment"]),
+        (lambda: act(ppo_run, "source", 2, 3, seed=0), ["environment"]),
+        (lambda: record_video(ppo_run, "source", tmp_path / "v.mp4"), ["painter", "environment"]),
+    ]
+    for call, wanted in calls:
+        closed.clear()
+        with pytest.raises(RuntimeError, match="no memory"):
+            call()
+        assert closed == wanted

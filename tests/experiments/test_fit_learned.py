@@ -1,4 +1,4 @@
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,11 +8,12 @@ import numpy.typing as npt
 import pytest
 
 from experiments.dataset import POLICIES
-from experiments.fit_learned import fit_learned, judge_estimator
+from experiments.fit_learned import _seen, fit_learned
 from experiments.pose_config import LearnedConfig
 from experiments.rollouts import roll_out
 from vision.learned import Learned
 from vision.reconstruct import View
+from vision.state_metrics import StateMetrics, measure_states
 
 Array = npt.NDArray[np.float64]
 POOR = (POLICIES / "hopper" / "poor",)
@@ -34,11 +35,22 @@ class Noise:
         return keypoints + self.rng.normal(0, 0.4, keypoints.shape), np.full((self.num_envs, 5), 0.9)
 
 
+def judge(file: Path) -> StateMetrics:
+    """What an estimator is worth on episodes, physics and errors that are new to it."""
+    new, num_envs = 1_000_000, 48
+    rollouts, view = roll_out("hopper", POOR, "rail", 224, num_envs, 67, new)
+    estimator, found = Learned(file, view, num_envs), []
+    for starts, seen, confidences, actions in _seen(rollouts, Noise(num_envs, new)):
+        estimator.reset(np.flatnonzero(starts))
+        found.append(estimator.update(seen, confidences, actions))
+    return measure_states(np.concatenate(found), rollouts.observations.reshape(-1, 11))
+
+
 def test_a_tiny_training_beats_the_mean_and_the_reading(tmp_path: Path) -> None:
     losses: list[tuple[int, float]] = []
-    found = fit_learned(
-        TINY, "rail", 224, tmp_path / "tiny.safetensors", Noise, POOR, lambda *told: losses.append(told)
-    )
+    file = tmp_path / "tiny.safetensors"
+    fit_learned(TINY, "rail", 224, file, Noise, POOR, lambda *told: losses.append(told))
+    found = judge(file)
     assert [epoch for epoch, _ in losses] == [1, 2, 3, 4, 5, 6]
     assert losses[5][1] < losses[0][1]
     assert min(found.r2) > 0.2  # 0 is the mean
@@ -47,45 +59,23 @@ def test_a_tiny_training_beats_the_mean_and_the_reading(tmp_path: Path) -> None:
     pixel = View(224, 224, 1.0).scale
     reading = np.sqrt(2) * 0.4 * pixel * np.hypot(1 / np.array([0.4, 0.45, 0.5]), 1 / np.array([0.45, 0.5, 0.26]))
     assert np.all(np.array(found.rmse[2:5]) < reading)
-    Learned(tmp_path / "tiny.safetensors", View(224, 224, 1.0), 7)
+    Learned(file, View(224, 224, 1.0), 7)
 
 
 def test_a_training_depends_on_the_seed_alone(tmp_path: Path) -> None:
     config = replace(TINY, frames=3_200, epochs=1)
-    found = [
+    for seed, name in ((0, "a"), (0, "b"), (1, "c")):
         fit_learned(replace(config, seed=seed), "rail", 224, tmp_path / name, Noise, POOR)
-        for seed, name in ((0, "a"), (0, "b"), (1, "c"))
-    ]
-    assert found[0] == found[1] != found[2]
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes() != (tmp_path / "c").read_bytes()
 
 
-class Perfect:
-    """Knows the rail camera's rollouts by heart."""
-
-    def __init__(self, observations: Array) -> None:
-        self.answers = iter(observations)
-        self.resets: list[list[int]] = []
-
-    def reset(self, ids: Sequence[int] | npt.NDArray[np.integer[Any]]) -> None:
-        self.resets.append(list(ids))
-
-    def update(self, keypoints: Array, confidences: Array, actions: Array) -> Array:
-        return next(self.answers)
-
-    def state(self) -> dict[str, npt.NDArray[Any]]:
-        raise NotImplementedError
-
-    def restore(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
-        raise NotImplementedError
-
-
-def test_any_estimator_is_judged_frame_by_frame() -> None:
+def test_errors_begin_anew_with_each_episode() -> None:
     rollouts, _ = roll_out("hopper", POOR, "track", 224, 4, 150, 0)
-    errors, estimator = Noise(4, 0), Perfect(rollouts.observations)
-    assert judge_estimator(estimator, rollouts, errors).r2 == (1.0,) * 11
-    assert estimator.resets == [np.flatnonzero(starts).tolist() for starts in rollouts.starts]
-    assert errors.episodes == rollouts.starts.sum()
+    errors = Noise(4, 0)
+    frames = list(_seen(rollouts, errors))
+    np.testing.assert_array_equal([starts for starts, *_ in frames], rollouts.starts)
+    np.testing.assert_allclose([seen for _, seen, *_ in frames], rollouts.keypoints, atol=3)
+    assert errors.episodes == rollouts.starts.sum() > 4
 
 
 @pytest.mark.parametrize(

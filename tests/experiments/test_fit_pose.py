@@ -20,7 +20,9 @@ from experiments.pose_findings import held_out, reconstruct
 from experiments.pose_images import Judged
 from experiments.pose_report import write_pose_report
 from experiments.rollouts import view_of
+from experiments.run import Run
 from pipelines.choices import CAMERAS
+from vision.error_fit import TooFewFrames
 from vision.estimators import make_estimator
 from vision.keypoints import keypoints_of
 from vision.pose_config import FitConfig
@@ -101,15 +103,80 @@ def test_damaged_and_unfinished_datasets_are_refused(tmp_path: Path) -> None:
 
 def test_other_keypoints_or_another_order_are_refused(tmp_path: Path) -> None:
     copy = shutil.copytree(SAMPLE, tmp_path / "copy")
-    file = copy / "annotations" / "val.json"
-    labels = json.loads(file.read_text())
+    labels = json.loads((copy / "annotations" / "val.json").read_text())
     labels["categories"][0]["keypoints"].reverse()
-    file.write_text(json.dumps(labels))
-    manifest, name = copy / "manifest.sha256", "annotations/val.json"
-    lines = [line for line in manifest.read_text().splitlines() if not line.endswith(name)]
-    manifest.write_text("\n".join([*lines, f"{digest(file)}  {name}"]) + "\n")
+    signed(copy, "val", labels)
     with pytest.raises(ValueError, match=r"keypoints foot_tip, ankle, .*; accepted: torso_top, waist, knee"):
         fit_pose(TINY, copy, tmp_path / "new")
+
+
+def signed(dataset: Path, split: str, labels: dict[str, Any]) -> Path:
+    """The dataset with other labels in a split, and with a manifest that fits them."""
+    name = f"annotations/{split}.json"
+    (dataset / name).write_text(json.dumps(labels))
+    manifest = dataset / "manifest.sha256"
+    lines = [line for line in manifest.read_text().splitlines() if not line.endswith(name)]
+    manifest.write_text("\n".join([*lines, f"{digest(dataset / name)}  {name}"]) + "\n")
+    return dataset
+
+
+@pytest.mark.parametrize("split", ["val", "test"])
+def test_a_dataset_without_images_to_judge_by_is_refused(split: str, tmp_path: Path) -> None:
+    copy = shutil.copytree(SAMPLE, tmp_path / "copy")
+    labels = json.loads((copy / "annotations" / f"{split}.json").read_text())
+    signed(copy, split, {**labels, "images": [], "annotations": []})
+    with pytest.raises(ValueError, match=rf"{split}\.json: no image; accepted: datasets with images for training, val"):
+        fit_pose(TINY, copy, tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
+def test_what_would_end_it_after_its_training_is_refused_before(own_run: Run, tmp_path: Path) -> None:
+    new = tmp_path / "new"
+    count = len(json.loads((SAMPLE / "annotations" / "train.json").read_text())["images"])
+    large = replace(TINY, network=replace(TINY.network, batch_size=count + 1))
+    message = rf"train\.json: {count} images, but batch_size is {count + 1}; accepted: {count} or less$"
+    with pytest.raises(ValueError, match=message):
+        fit_pose(large, SAMPLE, new)
+    few = replace(TINY, rollouts=replace(TINY.rollouts, policies=(), frames=2))
+    with pytest.raises(ValueError, match=r"^rollouts\.frames is 2; it must be 3 or more: one of each policy$"):
+        fit_pose(few, SAMPLE, new)
+    sees = replace(TINY, learned=replace(TINY.learned, policies=(str(own_run.directory),)))
+    text = (own_run.directory / "config.yaml").read_text()
+    for there in (text.replace("pipeline: state", "pipeline: pixels"), _with_critic(text)):
+        (own_run.directory / "config.yaml").write_text(there)
+        with pytest.raises(
+            ValueError, match=r"a policy on (pixels|pose); accepted: on state, or on pose with pose\.cr"
+        ):
+            fit_pose(sees, SAMPLE, new)
+    (own_run.directory / "config.yaml").write_text(text)
+    shutil.rmtree(own_run.checkpoints)
+    for config in (sees, replace(TINY, rollouts=replace(TINY.rollouts, policies=sees.learned.policies))):
+        with pytest.raises(ValueError, match="no checkpoint yet; train it first with simgap train"):
+            fit_pose(config, SAMPLE, new)
+    assert not new.exists()
+
+
+def _with_critic(text: str) -> str:
+    """A run's configuration on pose with a critic that sees the state."""
+    return text.replace("pipeline: state", "pipeline: pose").replace("critic: pose", "critic: state")
+
+
+def test_a_kill_between_its_first_files_is_gone_on_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    new = tmp_path / "new"
+    new.mkdir()
+    (new / ".lock").touch()
+    (new / ".config.7.tmp.yaml").write_text("half")
+
+    def kill(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    for part, there in (("provenance", False), ("_estimator", True)):
+        with monkeypatch.context() as patch:
+            patch.setattr(f"experiments.fit_pose.{part}", kill)
+            with pytest.raises(KeyboardInterrupt):
+                fit_pose(TINY, SAMPLE, new)
+        assert read_pose_config(new) == TINY
+        assert (new / "provenance.json").exists() == there
 
 
 def test_a_directory_of_something_else_is_left_alone(tmp_path: Path) -> None:
@@ -189,7 +256,7 @@ def test_an_estimator_that_sees_too_little_is_reported_without_a_state(
         learned_file(copy, camera).unlink()
 
     def refuse(episodes: object) -> None:
-        raise ValueError("too few frames without drop-outs")
+        raise TooFewFrames("too few frames without drop-outs")
 
     monkeypatch.setattr("experiments.fit_pose.fit_error_model", refuse)
     fit_pose(TINY, SAMPLE, copy)
@@ -198,3 +265,10 @@ def test_an_estimator_that_sees_too_little_is_reported_without_a_state(
     assert "| velocity x, RMSE | ≤ 0.15 m/s | no state **missed** | no state **missed** |" in text
     assert "## State" not in text
     assert "## Keypoints" in text
+
+    def fail(episodes: object) -> None:
+        raise np.linalg.LinAlgError("Singular matrix")
+
+    monkeypatch.setattr("experiments.fit_pose.fit_error_model", fail)
+    with pytest.raises(np.linalg.LinAlgError):  # which is a ValueError, and says nothing of what the estimator sees
+        fit_pose(TINY, SAMPLE, copy)

@@ -16,7 +16,7 @@ import experiments.fit_reward
 from experiments.cli import main
 from experiments.config import RunConfig
 from experiments.files import locked, read_json
-from experiments.fit_reward import fit_reward
+from experiments.fit_reward import fit_reward, read_reward_config
 from experiments.individuals import play, sampled
 from experiments.reward_config import RewardConfig
 from experiments.reward_network import held_out, load_network, quality
@@ -230,6 +230,11 @@ def test_what_it_cannot_work_with_is_refused_and_nothing_is_written(
 ) -> None:
     new = tmp_path / "new"
     ppo = replace(config, policies=(str(ppo_run.directory),))
+    many = replace(config, points=100, noise=tuple(0.01 * i for i in range(1, 100)))
+    with pytest.raises(
+        ValueError, match="points is 100; it must be 101 or more: a step of each of 1 runs in each of 101"
+    ):
+        fit_reward(many, new)
     assert refusal(replace(config, policies=()), new).startswith("no trained run is given; accepted: --policies")
     assert "1 to rank, and none of agent cem; accepted: --individuals with a run of agent cem" in refusal(ppo, new)
     untrained = create_run(tiny("cem"), tmp_path / "runs")
@@ -249,6 +254,21 @@ def test_a_directory_of_something_else_is_refused(made: Path, config: RewardConf
     (tmp_path / "notes.txt").write_text("mine")
     assert "not empty, and not made by simgap fit-reward" in refusal(config, tmp_path)
     assert "holds a predictor with points = 3000, not 4000" in refusal(replace(config, points=4000), made)
+
+
+def test_a_kill_between_its_first_files_is_gone_on_from(
+    config: RewardConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def kill(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    for part, there in (("provenance", False), ("_work", True)):
+        with monkeypatch.context() as patch:
+            patch.setattr(f"experiments.fit_reward.{part}", kill)
+            with pytest.raises(KeyboardInterrupt):
+                fit_reward(config, tmp_path / "new")
+        assert read_reward_config(tmp_path / "new") == config
+        assert (tmp_path / "new" / "provenance.json").exists() == there
 
 
 def test_two_processes_do_not_work_in_one_directory(config: RewardConfig, tmp_path: Path) -> None:

@@ -5,8 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from envs import task_of
+from envs.domains import domain_model
+from envs.frames import Film, Frames, Shot
 from experiments.dataset import POLICIES
 from experiments.pose_files import ESTIMATOR, error_file, learned_file, read_pose_config
+from experiments.pose_frames import render_frames
 from experiments.pose_images import judge_dataset, judge_frames
 from experiments.rollouts import view_of
 from pipelines.choices import CAMERAS
@@ -14,6 +18,7 @@ from vision.error_model import load_error_model
 from vision.error_simulator import ErrorSimulator
 from vision.estimators import make_estimator
 from vision.keypoints import keypoints_of
+from vision.metrics import measure_keypoints
 from vision.runtime import PoseRuntime
 
 RESULTS = Path(__file__).parents[2] / "results"
@@ -35,6 +40,20 @@ def test_it_finds_keypoints_in_blenders_pictures(runtime: PoseRuntime) -> None:
 def test_it_finds_keypoints_in_mujocos_frames(runtime: PoseRuntime, camera: str) -> None:
     judged, _ = judge_frames(runtime, "hopper", [POLICIES / "hopper"], camera, 24, seed=7, look="gymnasium")
     assert judged.measure(KEYPOINTS).overall.median < 0.8
+
+
+@pytest.mark.parametrize("camera", CAMERAS)
+def test_it_finds_keypoints_in_the_frames_that_policies_see(runtime: PoseRuntime, camera: str) -> None:
+    """Drawn without multisampling, shadows and reflections; all errors are fitted to frames with them."""
+    seen = render_frames("hopper", [POLICIES / "hopper"], camera, runtime.size, 24, seed=7)
+    model, count = domain_model(task_of("hopper"), "source"), len(seen.states)
+    frames = Frames(Film(model, count, camera, runtime.size))
+    ids, masses = np.arange(count, dtype=np.int32), np.tile(model.body_mass, (count, 1))
+    images = frames.draw(Shot(ids, seen.states[:, : model.nq], masses, np.zeros(count, np.int64)))
+    frames.close()
+    errors = measure_keypoints(runtime(images)[0], seen.keypoints, seen.flags, KEYPOINTS.skeleton).overall
+    assert errors.median < 0.8
+    assert errors.p95 < 1.6
 
 
 @pytest.mark.parametrize("shade", [0, 128, 255])

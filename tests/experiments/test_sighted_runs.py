@@ -99,6 +99,12 @@ def test_an_estimator_that_is_not_there_leaves_nothing(tiny: Tiny, tmp_path: Pat
     assert not list(tmp_path.iterdir())
 
 
+def test_looks_that_there_is_no_room_for_leave_nothing(tiny: Tiny, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"^looks of 112 environments; MuJoCo has textures for 110 of"):
+        create_run(tiny(pipeline="pixels", num_envs=112, pixels={**SMALL, "appearance": True}), tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("kind", ["reward", "error model"])
 def test_frames_that_nobody_needs_any_more_are_not_drawn(
     kind: str, tiny: Tiny, ppo_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -54,6 +54,23 @@ def test_a_pipeline_of_another_kind_keeps_its_own_name() -> None:
     assert set(table.columns.get_level_values("sight")) == {"pixels", "appearance"}
 
 
+@pytest.mark.parametrize(
+    ("pipeline", "other", "own"),
+    [
+        ("pose", "error-model", "estimator"),
+        ("pose", "two-frame", "estimator"),
+        ("state", "error-model", "state"),
+        ("state", "estimator", "state"),
+    ],
+)
+def test_own_sight_follows_from_any_other(pipeline: str, other: str, own: str) -> None:
+    episodes = episodes_of({pipeline: (900, 400), f"{pipeline}@{other}": (800, 300)})
+    table = sights.seen(episodes)
+    assert set(table.columns.get_level_values("sight")) == {own, other}
+    assert table[own, "source"].mean() == 900
+    assert len(sights.calibration(episodes)) == (10 if {own, other} == {"estimator", "error-model"} else 0)
+
+
 def test_parts_of_the_gap_add_up(episodes: pd.DataFrame) -> None:
     parts = sights.taken_apart(episodes, "source", "target").set_index("pipeline")
     assert set(parts.index) == {"state", "pose"}
@@ -92,6 +109,7 @@ def test_calibration_pairs_prediction_and_estimator(episodes: pd.DataFrame) -> N
     assert pose[["predicted", "reached"]].to_numpy().tolist() == [[1120, 1070]]
     words = sight_charts.calibration_words(pairs)
     assert "Over 20 pairs of a run and a domain the estimator earns 52 less" in words.replace("\u202f", " ")
+    assert words.endswith("with shadows, reflections and multisampling; the estimator sees them without.")
     assert sights.calibration(episodes_of({"state": (1, 2)})).empty
 
 

@@ -60,6 +60,9 @@ def test_a_teacher_that_does_not_serve_is_refused(config: RunConfig, ppo_run: Ru
         ValueError, match=r"a policy of walker2d on state; accepted as a teacher: one of hopper on state"
     ):
         load_teacher(run)
+    (copy / "config.yaml").write_text(text.replace("name: ppo", "name: recurrent_ppo"))
+    with pytest.raises(ValueError, match=r"recurrent_ppo remembers what it saw; accepted: agents without a memory$"):
+        load_teacher(run)
     (copy / "config.yaml").write_text(text)
     (copy / "done.json").unlink()
     with pytest.raises(ValueError, match=r"teacher: the teacher has not finished training; accepted: a run that has$"):

@@ -125,6 +125,15 @@ def test_looks_are_drawn_for_training_alone() -> None:
     assert np.abs(pictures[2][0].astype(int) - pictures[2][1]).mean() > 5
 
 
+def test_more_looks_than_there_are_textures_are_refused_before_anything_is_drawn() -> None:
+    """Of MuJoCo's 1000 the hopper has 3, and a look takes 9: floor, backdrop, four links and three distractors."""
+    PixelsPipeline(size=40).wrap(simulations(110), "appearance", 0).close()
+    PixelsPipeline(size=40).wrap(simulations(111), "pixels", 0).close()
+    message = r"^looks of 111 environments; MuJoCo has textures for 110 of this figure at most$"
+    with pytest.raises(ValueError, match=message):
+        PixelsPipeline(size=40).wrap(simulations(111), "appearance", 0)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
