@@ -209,12 +209,11 @@ def cautions(summary: pd.DataFrame, episodes: pd.DataFrame, provenance: Mapping[
     """What a reader must know before believing the numbers: runs that are missing or another study's, few seeds,
     divergence."""
     notes = []
-    missing = provenance.get("missing", [])
-    if missing:
+    if missing := provenance["missing"]:
         cells = Counter(name.rpartition("/")[0] for name in missing)
         which = ", ".join(f"{many} of {cell}" for cell, many in cells.items())
         notes.append(f"The study is not complete: {count(len(missing), 'run')} missing ({which}).")
-    for other, runs in provenance.get("taken_over", {}).items():
+    for other, runs in provenance["taken_over"].items():
         notes.append(
             f"{count(len(runs), 'run')} taken over from study {other}, which trains the same; their time is not in "
             "this study's wall-clock."

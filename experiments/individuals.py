@@ -14,7 +14,7 @@ from agents.cem import CEM, sample
 from agents.population import Population
 from experiments.checkpoints import load_section
 from experiments.evaluate import load_trained
-from experiments.run import Run
+from experiments.run import Run, check_memoryless
 
 Array = npt.NDArray[Any]
 Act = Callable[[Array], Array]
@@ -138,8 +138,7 @@ def play(
 def _check(run: Run) -> None:
     if run.config.pipeline != "state":
         raise ValueError(f"{run.directory}: a policy on {run.config.pipeline}; accepted: on state")
-    if run.config.agent.name == "recurrent_ppo":
-        raise ValueError(f"{run.directory}: recurrent_ppo remembers what it saw; accepted: agents without a memory")
+    check_memoryless(run)
 
 
 def _normalizer(env: VecEnv) -> Callable[[Array], Array]:

@@ -19,8 +19,9 @@ from typing import Any
 
 from envs.cores import cores
 from experiments.executors import ExecutorConfig, Task
+from experiments.files import digest
 from experiments.ray_task import Killed, Plan, work
-from experiments.store import Store, file_digest
+from experiments.store import Store
 
 CHECK_EVERY = 2.0
 """Seconds between two looks at whether the cluster is still there."""
@@ -189,7 +190,7 @@ class RayExecutor:
             self.store.push(key, directory, lambda name: name in reads)
             return
         config = directory / "config.yaml"
-        if config.is_file() and there.get(config.name, digest := file_digest(config)) != digest:
+        if config.is_file() and config.name in there and there[config.name] != digest(config):
             raise ValueError(
                 f"store {self.store.url}: {key} holds a run of another configuration; accepted: the same one, another "
                 "--study, or a store without it"

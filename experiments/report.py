@@ -18,6 +18,7 @@ from experiments.config import NAME, NAME_WORDS
 from experiments.files import read_json, read_yaml, write_text
 from experiments.findings import PERCENT, count
 from experiments.pages import TEMPLATES, data_uri
+from experiments.run import trained_where
 from experiments.statistics import gaps, read_episodes, summarize
 from experiments.tables import CURRICULA, CURVES, RUNS, SETTING, check_chosen, read_table
 
@@ -65,7 +66,6 @@ def write_report(directory: Path) -> Path:
     whole: dict[str, Any] = {"missing": [], "taken_over": {}, "trained_on": []}
     provenance = _checked(path, {**whole, **read_json(path)}, PROVENANCE_FIELDS)
     trained_on = provenance["trained_on"]
-    here = f"{provenance['cpu']}, {provenance['cores']} cores, commit {provenance['commit']}"
     episodes = read_episodes(directory / "episodes.csv")
     runs = read_table(directory / "runs.csv", RUNS)
     curves = None
@@ -118,7 +118,7 @@ def write_report(directory: Path) -> Path:
         "runs": report_tables.runs_table(runs, episodes),
         "training": report_tables.training_words(runs),
         "budget": report_tables.budget_words(runs),
-        "elsewhere": "" if trained_on in ([], [here]) else "; ".join(map(str, trained_on)),
+        "elsewhere": "" if trained_on in ([], [trained_where(provenance)]) else "; ".join(map(str, trained_on)),
         "took": findings.duration(provenance["wall_s"]),
         "per_seed": sorted(set(summary["episodes"] // summary["n_seeds"])),
         "videos": [{"title": _title(v.stem), "uri": data_uri(v.read_bytes(), "video/mp4")} for v in videos],

@@ -21,7 +21,7 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -205,6 +205,12 @@ def find_runs(paths: list[Path]) -> list[Run]:
     return [open_run(directory) for directory in found]
 
 
+def check_memoryless(run: Run) -> None:
+    """Raise ``ValueError`` where the run's policy cannot be asked about single observations."""
+    if run.config.agent.name == "recurrent_ppo":
+        raise ValueError(f"{run.directory}: recurrent_ppo remembers what it saw; accepted: agents without a memory")
+
+
 def record_provenance(run: Run, **facts: Any) -> None:
     """Add this start of the run to ``provenance.json``."""
     write_json(run.directory / "provenance.json", {"starts": [*run.starts(), {**provenance(), **facts}]})
@@ -226,6 +232,11 @@ def provenance() -> dict[str, Any]:
         "python": platform.python_version(),
         "versions": versions,
     }
+
+
+def trained_where(facts: Mapping[str, Any]) -> str:
+    """What :func:`provenance` says of the machine and the source, in words."""
+    return f"{facts.get('cpu')}, {facts.get('cores')} cores, commit {facts.get('commit')}"
 
 
 def _commit() -> str:

@@ -17,6 +17,8 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from experiments.files import digest
+
 FORMAT = "simgap-store-1"
 MANIFEST = "manifest.json"
 STAGE = ".fetched"
@@ -134,13 +136,13 @@ class Store:
 
     def _download(self, key: str, files: Mapping[str, str], directory: Path, stage: Path) -> None:
         changed = {}
-        for name, digest in files.items():
+        for name, expected in files.items():
             local = directory / name
-            if local.is_file() and file_digest(local) == digest:
+            if local.is_file() and digest(local) == expected:
                 continue
             with self._errors((FileNotFoundError,)):
-                data = self._files.cat_file(f"{self._root}/{key}/{digest}")
-            if hashlib.sha256(data).hexdigest() != digest:
+                data = self._files.cat_file(f"{self._root}/{key}/{expected}")
+            if hashlib.sha256(data).hexdigest() != expected:
                 raise ValueError(f"store {self.url}: {key}, {name}: changed since it was written (SHA-256 differs)")
             changed[name] = data
             (stage / name).parent.mkdir(parents=True, exist_ok=True)
@@ -172,11 +174,6 @@ class Store:
             ) from None
         except Exception as error:
             raise ValueError(f"store {self.url}: {_line(error)}") from None
-
-
-def file_digest(file: Path) -> str:
-    """SHA-256 of a file's bytes."""
-    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def _line(error: Any) -> str:

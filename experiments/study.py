@@ -12,7 +12,7 @@ from experiments.play import record_video
 from experiments.progress import StudyProgress
 from experiments.published import digest, published_rows, take_videos, taken_over
 from experiments.report import write_report
-from experiments.run import RESULTS, RUNS, Run, create_run, provenance
+from experiments.run import RESULTS, RUNS, Run, create_run, provenance, trained_where
 from experiments.sights import MODEL, TRUE
 from experiments.study_config import StudyConfig
 from experiments.study_tables import Rows, rows_of, write_tables
@@ -91,13 +91,10 @@ def run_study(
         return write_report(directory), [failure.line() for failure in failures]
 
 
-def _machines(runs: Sequence[Run], directory: Path) -> list[str]:
-    """Where runs were trained, and from which commits, those that the study's directory tells of before them."""
-    file = directory / "provenance.json"
-    before = read_json(file).get("trained_on", []) if file.exists() else []
-    starts = [start for run in runs for start in run.starts()]
-    here = [f"{start.get('cpu')}, {start.get('cores')} cores, commit {start.get('commit')}" for start in starts]
-    return list(dict.fromkeys([*before, *here]))
+def _machines(runs: Sequence[Run], published: Path | None) -> list[str]:
+    """Where runs were trained, and from which commits; first what is ``published`` there of those that were before."""
+    before = read_json(published / "provenance.json").get("trained_on", []) if published else []
+    return list(dict.fromkeys([*before, *(trained_where(start) for run in runs for start in run.starts())]))
 
 
 def _without_teachers(known: Mapping[Path, Rows], study: StudyConfig, runs_root: Path) -> dict[Path, Rows]:
@@ -128,6 +125,7 @@ def collect(
     The rows of runs that were ``published`` there before are kept, as are their videos; those of another study are
     taken over. ``spent`` says when the study ``started`` and its wall-clock ``wall_s``, s.
     """
+    before = directory if any(each.study == study.name for each in published.values()) else None
     rows = {**published, **{run.config.path: rows_of(run, study) for run in runs}}
     planned = study.runs()
     write_text(directory / "study.yaml", to_yaml(study))
@@ -137,7 +135,7 @@ def collect(
     about = {
         "missing": missing,
         "taken_over": taken_over(rows, study),
-        "trained_on": _machines(runs, directory),
+        "trained_on": _machines(runs, before),
         "resolved": {config.path.parent.name: digest(config) for config in planned},
     }
     write_json(directory / "provenance.json", {**provenance(), **spent, "command": command, **about})

@@ -11,7 +11,7 @@ from agents import Normalizer, Teacher, fold_normalizer
 from experiments.checkpoints import load_section
 from experiments.config import RunConfig
 from experiments.evaluate import load_trained
-from experiments.run import Run, open_run
+from experiments.run import Run, check_memoryless, open_run
 
 
 @dataclass(frozen=True)
@@ -63,8 +63,7 @@ def load_teacher(run: Run) -> Taught:
             f"{directory}: a policy that is shown {', '.join(teacher.config.shown)}; "
             f"accepted as a teacher: one that is shown {', '.join(run.config.shown)}"
         )
-    if teacher.config.agent.name == "recurrent_ppo":  # it is asked about single states, in no order
-        raise ValueError(f"{directory}: recurrent_ppo remembers what it saw; accepted: agents without a memory")
+    check_memoryless(teacher)  # it is asked about single states, in no order
     if run.config.agent.name == "rma":
         _check_base(directory, teacher.config, run.config)
     saved = load_section(teacher.latest_checkpoint(), "policy")

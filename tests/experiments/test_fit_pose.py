@@ -22,6 +22,7 @@ from experiments.pose_report import write_pose_report
 from experiments.rollouts import view_of
 from experiments.run import Run
 from pipelines.choices import CAMERAS
+from tests.experiments.test_fit_reward import killed_at
 from vision.error_fit import TooFewFrames
 from vision.estimators import make_estimator
 from vision.keypoints import keypoints_of
@@ -167,14 +168,8 @@ def test_a_kill_between_its_first_files_is_gone_on_from(tmp_path: Path, monkeypa
     (new / ".lock").touch()
     (new / ".config.7.tmp.yaml").write_text("half")
 
-    def kill(*_: Any) -> None:
-        raise KeyboardInterrupt
-
     for part, there in (("provenance", False), ("_estimator", True)):
-        with monkeypatch.context() as patch:
-            patch.setattr(f"experiments.fit_pose.{part}", kill)
-            with pytest.raises(KeyboardInterrupt):
-                fit_pose(TINY, SAMPLE, new)
+        killed_at(f"experiments.fit_pose.{part}", lambda: fit_pose(TINY, SAMPLE, new), monkeypatch)
         assert read_pose_config(new) == TINY
         assert (new / "provenance.json").exists() == there
 

@@ -256,17 +256,23 @@ def test_a_directory_of_something_else_is_refused(made: Path, config: RewardConf
     assert "holds a predictor with points = 3000, not 4000" in refusal(replace(config, points=4000), made)
 
 
-def test_a_kill_between_its_first_files_is_gone_on_from(
-    config: RewardConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def killed_at(place: str, work: Callable[[], object], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Do ``work``, which is killed where it calls ``place``."""
+
     def kill(*_: Any) -> None:
         raise KeyboardInterrupt
 
+    with monkeypatch.context() as patch:
+        patch.setattr(place, kill)
+        with pytest.raises(KeyboardInterrupt):
+            work()
+
+
+def test_a_kill_between_its_first_files_is_gone_on_from(
+    config: RewardConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for part, there in (("provenance", False), ("_work", True)):
-        with monkeypatch.context() as patch:
-            patch.setattr(f"experiments.fit_reward.{part}", kill)
-            with pytest.raises(KeyboardInterrupt):
-                fit_reward(config, tmp_path / "new")
+        killed_at(f"experiments.fit_reward.{part}", lambda: fit_reward(config, tmp_path / "new"), monkeypatch)
         assert read_reward_config(tmp_path / "new") == config
         assert (tmp_path / "new" / "provenance.json").exists() == there
 
