@@ -6,7 +6,7 @@ keeps every look, so that a run that continues from a checkpoint never pays for 
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any
 
 import numpy as np
@@ -139,9 +139,9 @@ def _simulate(run: Run, search: Search, starts: Array, steps: int, num_threads: 
     config = run.config
     simulator = envs.make_simulator(config.figure, config.domain, search.drawn, config.mass_only, num_threads)
     policy = load_trained(run, config.domain, num_envs=1, num_threads=1)
-    if isinstance(policy.env, Normalizer):
-        fold_normalizer(policy.agent, policy.env)
-    policy.env.close()
+    with closing(policy.env):
+        if isinstance(policy.env, Normalizer):
+            fold_normalizer(policy.agent, policy.env)
 
     def simulate(unit: Array) -> Array:
         memory: Any = None

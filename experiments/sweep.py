@@ -10,6 +10,7 @@ import math
 import os
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -136,9 +137,9 @@ def _play_cells(run: Run, grid: Grid, cells: range, episodes: int, num_threads: 
     count = len(cells) * episodes
     shifts = CellShifts(grid, grid.operands[cells.start - 1 : cells.stop - 1], episodes)
     policy = load_trained(run, grid.base, max(count, LEAST), num_threads, cells=shifts)
-    policy.simulation.repeat_starts(episodes)
-    rows = play_once(policy, count)
-    policy.env.close()
+    with closing(policy.env):
+        policy.simulation.repeat_starts(episodes)
+        rows = play_once(policy, count)
     return [rows[i : i + episodes] for i in range(0, count, episodes)]
 
 

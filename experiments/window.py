@@ -4,6 +4,7 @@ import os
 import sys
 import time
 import warnings
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,7 +77,10 @@ def play_live(
     model, data = simulation.batch.get_model(0), simulation.batch.get_data(0)
     keys, returns = Keys(), list[float]()
     print(KEYS_HELP, flush=True)
-    with viewer.launch_passive(model, data, key_callback=keys, show_left_ui=False, show_right_ui=False) as window:
+    with (
+        closing(policy.env),
+        viewer.launch_passive(model, data, key_callback=keys, show_left_ui=False, show_right_ui=False) as window,
+    ):
         window.cam.type = mujoco.mjtCamera.mjCAMERA_FIXED
         window.cam.fixedcamid = 0  # each figure's first camera follows it
         due = time.monotonic()
@@ -102,7 +106,6 @@ def play_live(
             if not keys.again:
                 returns.append(total)
             keys.again = keys.following = False
-    policy.env.close()
     return returns
 
 
