@@ -43,6 +43,7 @@ BEST = 10
 
 def collect(space: SearchSpace, study: optuna.Study, url: str, directory: Path) -> None:
     """Write what the database holds of the search into its directory."""
+    here = provenance()  # first: tables that git tracks would make the source look changed
     trials = [trial for trial in standing(study)[: space.trials] if trial.state in STATES]
     rows = [_row(trial, space) for trial in trials]
     write_text(directory / "space.yaml", to_yaml(space))
@@ -58,7 +59,7 @@ def collect(space: SearchSpace, study: optuna.Study, url: str, directory: Path) 
     times = [time for trial in trials for time in (trial.datetime_start, trial.datetime_complete) if time]
     facts = {"command": f"simgap search {space.name}", "storage": shown(url)}
     facts |= {"started": str(min(times)), "ended": str(max(times))} if times else {}
-    write_json(directory / "provenance.json", {**provenance(), **facts})
+    write_json(directory / "provenance.json", {**here, **facts})
 
 
 def _row(trial: FrozenTrial, space: SearchSpace) -> dict[str, Any]:

@@ -125,6 +125,7 @@ def collect(
     The rows of runs that were ``published`` there before are kept, as are their videos; those of another study are
     taken over. ``spent`` says when the study ``started`` and its wall-clock ``wall_s``, s.
     """
+    here = provenance()  # first: tables that git tracks would make the source look changed
     before = directory if any(each.study == study.name for each in published.values()) else None
     rows = {**published, **{run.config.path: rows_of(run, study) for run in runs}}
     planned = study.runs()
@@ -138,7 +139,7 @@ def collect(
         "trained_on": _machines(runs, before),
         "resolved": {config.path.parent.name: digest(config) for config in planned},
     }
-    write_json(directory / "provenance.json", {**provenance(), **spent, "command": command, **about})
+    write_json(directory / "provenance.json", {**here, **spent, "command": command, **about})
     take_videos(published, study, directory)
     for run in runs:
         # The first seed, not the best one.
