@@ -12,7 +12,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
 
 import envs
-from agents import Normalizer, load_policy, normalize
+from agents import Normalizer, fold_normalizer, load_policy, normalize
 from experiments.checkpoints import load_section
 from experiments.config import MAX_ENVS
 from experiments.files import locked, write_text
@@ -68,6 +68,19 @@ def load_trained(
         raise ValueError(f"{checkpoint}: {error}") from error
     agent.policy.set_training_mode(False)
     return Policy(agent, env, simulation)
+
+
+def load_folded(run: Run) -> BaseAlgorithm:
+    """The agent of the run's last checkpoint by itself: its normaliser is folded in, so it takes raw observations.
+
+    Raises:
+        ValueError: no checkpoint, a damaged one, or one of another agent.
+    """
+    policy = load_trained(run, run.config.domain, num_envs=1, num_threads=1)
+    with closing(policy.env):
+        if isinstance(policy.env, Normalizer):
+            fold_normalizer(policy.agent, policy.env)
+    return policy.agent
 
 
 def evaluate(

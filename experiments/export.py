@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-from agents import Normalizer, fold_normalizer
-from experiments.evaluate import load_trained
+from experiments.evaluate import load_folded
 from experiments.files import write_with
 from experiments.run import Run
 
@@ -20,8 +19,6 @@ def export(run: Run, path: Path) -> Path:
     """
     if path.suffix != ".zip":
         raise ValueError(f"{path}: accepted: a file name that ends in .zip")
-    policy = load_trained(run, run.config.domain, num_envs=1, num_threads=1)
-    if isinstance(policy.env, Normalizer):
-        fold_normalizer(policy.agent, policy.env)
-    write_with(path, lambda temporary: policy.agent.save(temporary, exclude=["env", "_vec_normalize_env"]))
+    agent = load_folded(run)
+    write_with(path, lambda temporary: agent.save(temporary, exclude=["env", "_vec_normalize_env"]))
     return path

@@ -9,9 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 import envs
-from agents import Normalizer, fold_normalizer
 from envs.domains import domain_model
-from experiments.evaluate import load_trained
+from experiments.evaluate import load_folded
 from experiments.run import Run, find_runs
 from pipelines.filmed import Filmed
 from randomization import RandomizationConfig, make_randomizer
@@ -122,7 +121,4 @@ def check_policy(run: Run, figure: str) -> None:
 
 def _load(run: Run, figure: str) -> Any:
     check_policy(run, figure)
-    policy = load_trained(run, DOMAIN, num_envs=1, num_threads=1)
-    if isinstance(policy.env, Normalizer):
-        fold_normalizer(policy.agent, policy.env)
-    return policy.agent
+    return load_folded(run)

@@ -6,7 +6,7 @@ keeps every look, so that a run that continues from a checkpoint never pays for 
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -14,9 +14,8 @@ import torch
 from stable_baselines3.common.callbacks import BaseCallback
 
 import envs
-from agents import Normalizer, fold_normalizer
 from experiments.config import RunConfig
-from experiments.evaluate import load_trained
+from experiments.evaluate import load_folded
 from experiments.files import read_json, write_json
 from experiments.harvest import Rollout
 from experiments.identify import describe
@@ -138,10 +137,7 @@ def _simulate(run: Run, search: Search, starts: Array, steps: int, num_threads: 
     """States after each step of the run's policy from ``starts`` under parameters in unit coordinates."""
     config = run.config
     simulator = envs.make_simulator(config.figure, config.domain, search.drawn, config.mass_only, num_threads)
-    policy = load_trained(run, config.domain, num_envs=1, num_threads=1)
-    with closing(policy.env):
-        if isinstance(policy.env, Normalizer):
-            fold_normalizer(policy.agent, policy.env)
+    agent = load_folded(run)
 
     def simulate(unit: Array) -> Array:
         memory: Any = None
@@ -149,7 +145,7 @@ def _simulate(run: Run, search: Search, starts: Array, steps: int, num_threads: 
         def act(observations: Array, step: int) -> Any:
             nonlocal memory
             begins = np.full(len(observations), step == 0)
-            actions, memory = policy.agent.predict(observations, memory, episode_start=begins, deterministic=True)
+            actions, memory = agent.predict(observations, memory, episode_start=begins, deterministic=True)
             return actions
 
         return simulator.trajectories(search.operands(unit), starts, steps, act)

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from agents import Normalizer, Teacher, fold_normalizer
+from agents import Teacher
 from experiments.checkpoints import load_section
 from experiments.config import RunConfig
-from experiments.evaluate import load_trained
+from experiments.evaluate import load_folded
 from experiments.run import Run, check_memoryless, open_run
 
 
@@ -67,13 +67,10 @@ def load_teacher(run: Run) -> Taught:
     if run.config.agent.name == "rma":
         _check_base(directory, teacher.config, run.config)
     saved = load_section(teacher.latest_checkpoint(), "policy")
-    loaded = load_trained(teacher, teacher.config.domain, num_envs=1, num_threads=1)
-    if isinstance(loaded.env, Normalizer):
-        fold_normalizer(loaded.agent, loaded.env)
-    loaded.env.close()
+    agent = load_folded(teacher)
 
     def act(states: Any) -> Any:
-        return loaded.agent.predict(states, deterministic=True)[0]
+        return agent.predict(states, deterministic=True)[0]
 
     # What sees history is no longer what saw parameters: there only rma has layers in common with its teacher.
     fits = sees == "state" or run.config.agent.name == "rma"
