@@ -3,21 +3,20 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import mujoco
 import numpy as np
 import numpy.typing as npt
-from mujoco.batch import Batch
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import VecEnv, VecMonitor
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvObs, VecEnvStepReturn
 
 from envs.disturbances import Disturbances
 from envs.domains import domain_model, parse_domain
+from envs.drawn import DrawnParameters
 from envs.frames import Ids, Shot
-from envs.parameters import FIELDS, find_parameter, operate, physical_parameters, write_parameters
 from envs.randomizer import Randomizer
 from envs.render import Renderer
-from envs.task import CONTACT_FORCES, Array, Task, action_space, observation_space
+from envs.state_fields import StateFields
+from envs.task import Array, Task, action_space, observation_space
 
 DIVERGED = 1e10
 """A state beyond this, or not a number, is a failed simulation (MuJoCo's own limit, ``mjMAXVAL``)."""
@@ -59,19 +58,13 @@ class BatchedEnv(VecEnv):
         parsed = parse_domain(domain, task)
         self.model = domain_model(task, parsed, mass_only)
         self.dt = float(self.model.opt.timestep) * task.frame_skip
-        # Contact forces are computed from all that a step leaves behind, which only a persistent batch keeps.
-        self.batch = Batch(self.model, num_envs, num_threads, persistent=CONTACT_FORCES in task.fields)
-        bound = {name: self.batch.bind(name) for name in task.fields}
-        self._derived = {name: field for name, field in bound.items() if not field.flags.writeable}
-        """Fields that follow from a simulation's state; the batch alone writes them, so they are copied."""
-        self._state = {name: np.zeros_like(field) if name in self._derived else field for name, field in bound.items()}
-        self._data = mujoco.MjData(self.model)
+        self._fields = StateFields(task, self.model, num_envs, num_threads)
+        self.batch, self._state = self._fields.batch, self._fields.arrays
         self._initial_state = self.batch.state[0].copy()
         self._qpos, self._qvel = self.batch.bind("qpos"), self.batch.bind("qvel")
         self._ctrl = self.batch.bind("ctrl")
-        self._parameters = physical_parameters(self.model)
-        self._fields = self._expand_fields()
-        self.parameters: dict[str, Array] = {}
+        self._drawn = DrawnParameters(self.model, self.batch, randomizer, mass_only)
+        self.parameters = self._drawn.values
         """Absolute value of every drawn parameter, ``(num_envs,)`` each."""
         self.terms: dict[str, Array] = {}
         """The reward terms of the last step, ``(num_envs,)`` each."""
@@ -97,18 +90,6 @@ class BatchedEnv(VecEnv):
         super().__init__(num_envs, observation_space(task), action_space(self.model))
         self._actions = np.zeros((num_envs, self.model.nu), np.float32)
         self.seed(seed)
-
-    def _expand_fields(self) -> dict[str, npt.NDArray[Any]]:
-        """Per-simulation model fields for what the randomizer draws, after checking that all of it is physical."""
-        if self.randomizer is None:
-            return {}
-        names: set[str] = set()
-        for (name, operation), operands in self.randomizer.bounds().items():
-            parameter = find_parameter(self._parameters, name)
-            for operand in operands:
-                parameter.check(float(operate(operation, parameter.nominal, operand)))
-            names.update(FIELDS[parameter.quantity])
-        return {name: self.batch.expand(name) for name in sorted(names)}
 
     def reset(self) -> VecEnvObs:
         """Start a new episode everywhere, from the seeds given to :meth:`seed` if there are new ones."""
@@ -144,41 +125,18 @@ class BatchedEnv(VecEnv):
         self._episode[ids] += 1
         self._elapsed[ids] = 0
         self._returns[ids] = 0.0
-        if self.randomizer is not None:
-            drawn = {
-                name: operate(operation, self._parameters[name].nominal, operands)
-                for (name, operation), operands in self.randomizer.sample(self._keys(ids)).items()
-            }
-            self._set_parameters(ids, drawn)
+        self._drawn.draw(ids, self._keys(ids))
         self.batch.state[ids] = self._initial_state
         for i in ids:
             self._qpos[i], self._qvel[i] = self.task.reset(self._rngs[i], self.model.qpos0)
         self.batch.forward(ids)
         if self._disturbances is not None:
             self._disturbances.start(ids, self._episode[ids])
-        for name, field in self._derived.items():
-            self._state[name][ids] = 0.0 if name == CONTACT_FORCES else field[ids]
-
-    def _read_derived(self) -> None:
-        """Copy what the last step computed."""
-        for name, field in self._derived.items():
-            self._state[name][:] = field
-        if CONTACT_FORCES in self._derived:
-            forces = self._state[CONTACT_FORCES]
-            for i in np.flatnonzero(self.watched):
-                # No force of a contact depends on what may be drawn: each contact has its own friction already.
-                mujoco.mj_rnePostConstraint(self.model, self.batch.get_data(i, self._data))
-                forces[i] = self._data.cfrc_ext
+        self._fields.start(ids)
 
     def _keys(self, ids: npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:
         """(environment, episode) of what simulations ``ids`` are in now."""
         return np.stack((ids.astype(np.int64), self._episode[ids]), axis=1)
-
-    def _set_parameters(self, ids: npt.NDArray[np.int32], values: Mapping[str, Array]) -> None:
-        for name, value in values.items():
-            self.parameters.setdefault(name, np.full(self.num_envs, np.nan))[ids] = value
-        write_parameters(self.model, self._parameters, values, self._fields, ids, self.mass_only)
-        self.batch.set_const(ids)
 
     def step_async(self, actions: npt.NDArray[np.floating[Any]]) -> None:
         """Take the next actions, ``(num_envs, actuators)``.
@@ -197,7 +155,7 @@ class BatchedEnv(VecEnv):
         self._ctrl[:] = self._actions if self._disturbances is None else self._disturbances.delayed(self._actions)
         moving = None if self.watched.all() else np.flatnonzero(self.watched).astype(np.int32)
         self.batch.step(moving, nstep=self.task.frame_skip)
-        self._read_derived()
+        self._fields.read(self.watched)
         self._elapsed += self.watched
         diverged = self._diverged()
         if len(diverged):
@@ -244,10 +202,8 @@ class BatchedEnv(VecEnv):
     def shot(self, ids: Ids | None = None) -> Shot:
         """What frames of simulations ``ids``, or of all, show now."""
         chosen = np.arange(self.num_envs, dtype=np.int32) if ids is None else ids
-        masses = self._fields.get("body_mass")
-        if masses is None:
-            masses = np.broadcast_to(self.model.body_mass, (self.num_envs, self.model.nbody))
-        return Shot(chosen, self._qpos[chosen], masses[chosen], self._episode[chosen], self.watched[chosen])
+        masses = self._drawn.masses(chosen)
+        return Shot(chosen, self._qpos[chosen], masses, self._episode[chosen], self.watched[chosen])
 
     def states(self) -> Array:
         """Positions and velocities of every simulation, ``(num_envs, nq + nv)``."""
@@ -263,7 +219,7 @@ class BatchedEnv(VecEnv):
             "returns": self._returns.copy(),
             "rngs": [rng.bit_generator.state for rng in self._rngs],
             "diverged_episodes": self.diverged_episodes,
-            "derived": {name: self._state[name].copy() for name in self._derived},
+            "derived": self._fields.state_dict(),
             "randomizer": self.randomizer.state_dict() if self.randomizer is not None else {},
             "disturbances": None if self._disturbances is None else self._disturbances.state_dict(),
         }
@@ -272,7 +228,7 @@ class BatchedEnv(VecEnv):
         """Continue from :meth:`state_dict` of an environment of the same configuration."""
         ids = np.arange(self.num_envs, dtype=np.int32)
         if state["parameters"]:
-            self._set_parameters(ids, state["parameters"])
+            self._drawn.write(ids, state["parameters"])
         self._episode[:] = state["episode"]
         self._elapsed[:] = state["elapsed"]
         self._returns[:] = state["returns"]
@@ -282,8 +238,7 @@ class BatchedEnv(VecEnv):
         if self.randomizer is not None:
             self.randomizer.load_state_dict(state.get("randomizer", {}))  # older checkpoints are of fixed ones
         self.batch.state[:] = state["physics"]
-        for name in self._derived:
-            self._state[name][:] = state["derived"][name]
+        self._fields.load_state_dict(state["derived"])
         if self._disturbances is not None:
             self._disturbances.load_state_dict(state["disturbances"])
         self.true = self.task.observe(self._state)
