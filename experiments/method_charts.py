@@ -1,5 +1,6 @@
 """Charts of how methods compare: performance profiles, and the matrix of who improves on whom."""
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -69,7 +70,7 @@ def improvement_chart(methods: Sequence[str], pairs: Sequence[Mapping[str, Any]]
                 text = number(100 * matrix[i, j])
                 axes.text(j, i, text, ha="center", va="center", fontsize=SMALL if count < 9 else 9, **style_of)
     axes.set_xticks(range(count), [str(place + 1) for place in range(count)])
-    axes.set_yticks(range(count), [f"{_short(name)}  {place + 1}" for place, name in enumerate(methods)])
+    axes.set_yticks(range(count), [_wrapped(f"{place}  {name}") for place, name in enumerate(methods, 1)])
     axes.tick_params(labelsize=SMALL, colors=INK, length=0)
     axes.xaxis.tick_top()
     axes.set_xticks(np.arange(count + 1) - 0.5, minor=True)
@@ -80,5 +81,5 @@ def improvement_chart(methods: Sequence[str], pairs: Sequence[Mapping[str, Any]]
     return figure
 
 
-def _short(name: str) -> str:
-    return name if len(name) <= 26 else f"{name[:25]}\u2026"
+def _wrapped(name: str) -> str:
+    return "\n".join(textwrap.wrap(name, 28, max_lines=2, placeholder=" \u2026"))

@@ -43,6 +43,14 @@ def test_every_method_stands_against_every_other() -> None:
     assert all((values[0], values[-1]) == (1.0, 0.0) for values in lines.values())
 
 
+def test_methods_with_long_names_can_be_told_apart_in_the_matrix() -> None:
+    names = ["limb masses by half and friction", "limb masses by half and gears"]
+    episodes = episodes_of({name: [1.0, 2.0] for name in names})
+    figures, _ = methods_part(STUDY, episodes, summarize(episodes))
+    labels = [label.get_text() for label in figures["improvement"]["figure"].axes[0].get_yticklabels()]
+    assert [" ".join(label.split()) for label in labels] == [f"{i} source · {name}" for i, name in enumerate(names, 1)]
+
+
 @pytest.mark.parametrize(
     "episodes",
     [
