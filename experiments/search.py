@@ -23,7 +23,6 @@ from experiments.executors import (
 )
 from experiments.files import read_json
 from experiments.metrics import read_curve
-from experiments.progress import SearchProgress
 from experiments.run import Run, create_run
 from experiments.search_methods import CHECKS
 from experiments.search_report import collect, write_search_report
@@ -42,6 +41,7 @@ from experiments.search_study import (
     standing,
 )
 from experiments.search_worker import SCORES, STOPPED
+from experiments.study_progress import SearchProgress
 
 Watch = Callable[[Sequence["Attempt"]], None]
 """Called about twice a second with the trials that this process has running."""

@@ -9,12 +9,12 @@ from experiments.executors import HERE, ExecutorConfig, Failure, open_executor, 
 from experiments.files import read_json, write_json, write_text
 from experiments.plain import to_yaml
 from experiments.play import record_video
-from experiments.progress import StudyProgress
 from experiments.published import digest, published_rows, take_videos, taken_over
 from experiments.report import write_report
 from experiments.run import RESULTS, RUNS, Run, create_run, provenance, trained_where
 from experiments.sights import MODEL, TRUE
 from experiments.study_config import StudyConfig
+from experiments.study_progress import StudyProgress
 from experiments.study_tables import Rows, rows_of, write_tables
 from experiments.teacher import teacher_directory
 from experiments.wall_clock import WallClock
