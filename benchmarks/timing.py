@@ -11,7 +11,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from experiments.run import provenance
+from experiments.provenance import provenance
 
 IDLE_LOAD = 0.5  # average number of running processes over the last minute
 _DIGITS = {"steps/s": 0, "images/s": 1, "×": 2, "%": 1, "GB": 2, "px": 3}

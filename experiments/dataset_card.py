@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 from experiments.plain import to_yaml
-from experiments.run import provenance
+from experiments.provenance import provenance
 from synth_data.coco import Record
 from synth_data.sample import SPLITS, SynthConfig
 from vision.keypoints import keypoints_of

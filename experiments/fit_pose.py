@@ -35,7 +35,7 @@ from experiments.pose_files import (
 from experiments.pose_frames import LOOKS
 from experiments.pose_images import judge_dataset, judge_frames
 from experiments.pose_tracks import Tracks, record_tracks
-from experiments.run import provenance
+from experiments.provenance import provenance
 from pipelines.choices import CAMERAS
 from vision.error_fit import TooFewFrames, fit_error_model
 from vision.error_model import load_error_model

@@ -26,6 +26,7 @@ from experiments.agreement import agree
 from experiments.files import locked, read_json, read_yaml, write_json, write_text
 from experiments.individuals import Individuals, play, sampled, together, trained
 from experiments.plain import differences, parse_config, to_yaml
+from experiments.provenance import provenance
 from experiments.reward_config import RewardConfig
 from experiments.reward_network import (
     CHUNK,
@@ -36,7 +37,7 @@ from experiments.reward_network import (
     quality,
     save_network,
 )
-from experiments.run import Run, find_runs, provenance
+from experiments.run import Run, find_runs
 from experiments.transitions import Transitions, load_transitions, record, stream
 
 Array = npt.NDArray[Any]

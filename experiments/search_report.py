@@ -23,7 +23,7 @@ from experiments.findings import count, duration, number
 from experiments.objectives import OBJECTIVES
 from experiments.pages import TEMPLATES, data_uri
 from experiments.plain import parse_config, to_plain, to_yaml
-from experiments.run import provenance
+from experiments.provenance import provenance
 from experiments.search_parameters import label
 from experiments.search_space import FIRST_SEED, SearchSpace
 from experiments.search_study import first_number, reason_of, shown, standing

@@ -9,9 +9,10 @@ from experiments.executors import HERE, ExecutorConfig, Failure, open_executor, 
 from experiments.files import read_json, write_json, write_text
 from experiments.plain import to_yaml
 from experiments.play import record_video
+from experiments.provenance import provenance, trained_where
 from experiments.published import digest, published_rows, take_videos, taken_over
 from experiments.report import write_report
-from experiments.run import RESULTS, RUNS, Run, create_run, provenance, trained_where
+from experiments.run import RESULTS, RUNS, Run, create_run
 from experiments.sights import MODEL, TRUE
 from experiments.study_config import StudyConfig
 from experiments.study_progress import StudyProgress

@@ -22,7 +22,8 @@ from experiments.config import MAX_ENVS
 from experiments.evaluate import LEAST, Row, load_trained, play_domain, play_once, sees_state
 from experiments.executors import HERE, ExecutorConfig, open_executor
 from experiments.files import read_json, write_json, write_text
-from experiments.run import RESULTS, Run, provenance
+from experiments.provenance import provenance
+from experiments.run import RESULTS, Run
 from experiments.sweep_grid import CellShifts, Grid
 from experiments.sweep_report import write_sweep_report
 from experiments.sweep_tasks import Watch, judge_runs
