@@ -14,7 +14,8 @@ from stable_baselines3.common.buffers import ReplayBuffer
 import envs
 from agents import FrameReplayBuffer
 from benchmarks.timing import Row, print_machine, ratio, table
-from envs.frames import Film, Frames
+from envs.film import Film
+from envs.frames import Frames
 
 GOALS = {84: 30.0, 224: 20.0}
 """Edge of the frames, px: our frames over Gymnasium's, with one worker a core of two."""

@@ -12,7 +12,7 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvO
 from envs.disturbances import Disturbances
 from envs.domains import domain_model, parse_domain
 from envs.drawn import DrawnParameters
-from envs.frames import Ids, Shot
+from envs.film import Ids, Shot
 from envs.randomizer import Randomizer
 from envs.render import Renderer
 from envs.state_fields import StateFields

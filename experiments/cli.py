@@ -140,7 +140,7 @@ def _separate(words: list[str]) -> Iterator[str]:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run ``simgap`` and exit: 0 when all went well, 1 on an error, 2 on bad input, 130 when interrupted."""
-    from experiments.train import Interrupted
+    from experiments.upkeep import Interrupted
 
     words = list(_separate(sys.argv[1:] if arguments is None else arguments))
     if words[:2] == ["synth", "preview"]:

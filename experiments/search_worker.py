@@ -8,7 +8,8 @@ from experiments.files import write_json
 from experiments.objectives import scores
 from experiments.progress import TrainProgress
 from experiments.run import open_run
-from experiments.train import Interrupted, train
+from experiments.train import train
+from experiments.upkeep import Interrupted
 
 SCORES = "scores.json"
 """In a run's directory: every objective of its evaluation episodes."""

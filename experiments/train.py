@@ -1,17 +1,11 @@
 """Training one run: from its configuration to ``done.json``, resumable at any moment."""
 
-import signal
-import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
-import numpy as np
 import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.callbacks import BaseCallback, CallbackList
+from stable_baselines3.common.callbacks import CallbackList
 from stable_baselines3.common.logger import KVWriter, Logger, TensorBoardOutputFormat
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
@@ -21,16 +15,14 @@ from agents import (
     RMA,
     DAgger,
     Normalizer,
-    agent_state,
     build_on,
     inherit,
     load_agent_state,
     load_random_state,
     normalize,
-    policy_state,
 )
 from envs.cores import cores
-from experiments.checkpoints import list_checkpoints, load_section, save_checkpoint
+from experiments.checkpoints import list_checkpoints, load_section
 from experiments.config import RunConfig
 from experiments.curricula import write_curriculum
 from experiments.files import locked, write_json
@@ -41,17 +33,11 @@ from experiments.rounds import Rounds, first_distribution
 from experiments.run import RUNS, Run, create_run, record_provenance
 from experiments.start import begin
 from experiments.teacher import Taught, load_teacher
+from experiments.upkeep import Report, Upkeep, stopped_by_signals
 from experiments.wandb_output import Wandb, WandbOutput
 from pipelines import memory_of
 from randomization import FixedRandomizer
 from randomization.identification import IN_ROUNDS, ONCE
-
-Report = Callable[[int, int, float, float], None]
-"""Called with steps done, steps in all, steps per second, and the recent mean training return."""
-
-
-class Interrupted(Exception):
-    """The user asked to stop; the run was saved."""
 
 
 def train(
@@ -106,13 +92,13 @@ def train(
             elapsed = _restore(checkpoints[-1], agent, env, view, simulation, saved)
         elif config.start:
             elapsed = begin(config, agent, env)
-        callback = _Progress(run, env, view, simulation, elapsed, report)
+        callback = Upkeep(run, env, view, simulation, elapsed, report)
         rounds = None
         if config.identify.method in IN_ROUNDS:
             assert isinstance(simulation.randomizer, FixedRandomizer)
             rounds = Rounds(run, simulation.randomizer, callback.save_checkpoint, num_threads or cores())
         try:
-            with _signals(callback):
+            with stopped_by_signals(callback):
                 agent.learn(
                     config.steps - agent.num_timesteps,
                     CallbackList([rounds, callback] if rounds else [callback]),
@@ -195,92 +181,3 @@ def _restore(
 
 def _reason(error: Exception) -> str:
     return f"has no {error}" if isinstance(error, KeyError) else str(error)
-
-
-class _Progress(BaseCallback):
-    """Saves checkpoints between rollouts, reports progress, and stops cleanly when asked to."""
-
-    def __init__(
-        self,
-        run: Run,
-        env: VecEnv,
-        view: VecEnv,
-        simulation: envs.BatchedEnv,
-        elapsed: float,
-        report: Report | None,
-    ) -> None:
-        super().__init__()
-        self.run, self.env, self.view, self.simulation, self.report = run, env, view, simulation, report
-        self.stop = False
-        self._earlier, self._started = elapsed, time.monotonic()
-        self._reported = 0.0
-
-    def elapsed(self) -> float:
-        """Seconds spent training, over all starts."""
-        return self._earlier + time.monotonic() - self._started
-
-    def save_checkpoint(self) -> None:
-        """Write the state between two rollouts."""
-        agent, memory = agent_state(self.model), memory_of(self.view)
-        normalizer = self.env.state_dict() if isinstance(self.env, Normalizer) else None
-        training = {
-            "agent": agent,
-            "simulation": self.simulation.state_dict(),
-            "pipeline": memory.state_dict() if memory else None,
-            "normalizer": normalizer,
-            "elapsed": self.elapsed(),
-        }
-        policy = {**policy_state(agent), "normalizer": normalizer}
-        sections = {"policy": policy, "training": training}
-        save_checkpoint(self.run.checkpoints, self.model.num_timesteps, sections)
-        self._saved_at = self.model.num_timesteps
-
-    def _on_training_start(self) -> None:
-        self._first_step = self._saved_at = self.model.num_timesteps
-
-    def _on_rollout_start(self) -> None:
-        steps, total = self.model.num_timesteps, self.run.config.steps
-        if self.stop:
-            self.save_checkpoint()
-            raise Interrupted(f"stopped at {steps:,} of {total:,} steps and saved; the same command continues")
-        if steps - self._saved_at >= self.run.config.checkpoint_every:
-            self.save_checkpoint()
-
-    def _on_step(self) -> bool:
-        now = time.monotonic()
-        if self.report is not None and now - self._reported > 0.5:
-            self._reported = now
-            done = self.model.num_timesteps
-            speed = (done - self._first_step) / max(now - self._started, 1e-9)
-            returns = [episode["r"] for episode in self.model.ep_info_buffer or ()]
-            mean = float(np.mean(returns)) if returns else float("nan")
-            self.report(done, self.run.config.steps, speed, mean)
-        return True
-
-    def _on_rollout_end(self) -> None:
-        self.logger.record("rollout/diverged_episodes", self.simulation.diverged_episodes)
-        if self.simulation.randomizer is not None:
-            for name, value in self.simulation.randomizer.metrics().items():
-                self.logger.record(f"randomization/{name}", value)
-
-
-class _signals:
-    """Turns SIGINT and SIGTERM into a request to stop; a second one stops at once."""
-
-    def __init__(self, callback: _Progress) -> None:
-        self.callback = callback
-        self._previous: dict[signal.Signals, Any] = {}
-
-    def __enter__(self) -> None:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self._previous[number] = signal.signal(number, self._handle)
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)
-
-    def _handle(self, number: int, frame: FrameType | None) -> None:
-        if self.callback.stop:
-            raise KeyboardInterrupt
-        self.callback.stop = True
-        print("stopping after this update; press again to stop at once", file=sys.stderr)

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from experiments.evaluate import evaluate, missing_domains
 from experiments.run import open_run
-from experiments.train import Interrupted, train
+from experiments.train import train
+from experiments.upkeep import Interrupted
 from experiments.wandb_output import Wandb
 
 

@@ -6,7 +6,8 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from envs.frames import Frames, Shot
+from envs.film import Shot
+from envs.frames import Frames
 from pipelines.filmed import Filmed
 from vision.error_simulator import ErrorSimulator
 from vision.reconstruct import Array, Estimator

@@ -11,7 +11,8 @@ from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepReturn
 
 from envs import BatchedEnv
-from envs.frames import Film, Frames, Image
+from envs.film import Film, Image
+from envs.frames import Frames
 from envs.render import check_size
 from pipelines.choices import CAMERAS, check_choices
 from pipelines.looks import Looks

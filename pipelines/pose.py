@@ -14,7 +14,8 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepR
 
 from envs import BatchedEnv
 from envs.cores import cores
-from envs.frames import Film, Frames
+from envs.film import Film
+from envs.frames import Frames
 from pipelines.choices import CAMERAS, check_choices
 from pipelines.eyes import Eye, Imagined, Seen
 from pipelines.filmed import Filmed

@@ -13,7 +13,9 @@ import numpy.typing as npt
 import pytest
 
 import envs
-from envs.frames import Film, Frames, Shot, _Worker
+from envs.film import Film, Shot
+from envs.frame_worker import Worker
+from envs.frames import Frames
 from envs.render import Renderer
 from randomization import RandomizationConfig, make_randomizer
 
@@ -161,7 +163,7 @@ def test_looks_that_do_not_serve_are_told(workers: int, capfd: pytest.CaptureFix
 
 
 def test_a_worker_that_is_not_needed_any_more_ends_silently(capfd: pytest.CaptureFixture[str]) -> None:
-    worker = _Worker(Film(moved(1).model, 1, "rail", 32))
+    worker = Worker(Film(moved(1).model, 1, "rail", 32))
     worker.close()  # before it has said that it is there
     assert worker._process.exitcode == 0
     assert capfd.readouterr().err == ""

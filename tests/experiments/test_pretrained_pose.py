@@ -7,7 +7,8 @@ import pytest
 
 from envs import task_of
 from envs.domains import domain_model
-from envs.frames import Film, Frames, Shot
+from envs.film import Film, Shot
+from envs.frames import Frames
 from experiments.dataset import POLICIES
 from experiments.pose_files import ESTIMATOR, error_file, learned_file, read_pose_config
 from experiments.pose_frames import render_frames

@@ -9,7 +9,8 @@ import imageio_ffmpeg
 import numpy as np
 import pytest
 
-from envs.frames import Frames, Shot
+from envs.film import Shot
+from envs.frames import Frames
 from experiments.config import RunConfig
 from experiments.evaluate import evaluate
 from experiments.play import record_video

@@ -15,7 +15,8 @@ from experiments.checkpoints import list_checkpoints, load_section
 from experiments.config import RunConfig
 from experiments.run import Run, create_run
 from experiments.start import begin, start_config
-from experiments.train import Interrupted, train
+from experiments.train import train
+from experiments.upkeep import Interrupted
 
 Tiny = Callable[..., RunConfig]
 

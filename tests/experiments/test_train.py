@@ -16,7 +16,8 @@ from experiments.config import RunConfig
 from experiments.evaluate import evaluate
 from experiments.metrics import read_curve
 from experiments.run import Run, create_run
-from experiments.train import Interrupted, train
+from experiments.train import train
+from experiments.upkeep import Interrupted
 
 Tiny = Callable[..., RunConfig]
 
@@ -58,7 +59,7 @@ def stop_after(steps: int, number: signal.Signals = signal.SIGINT) -> Callable[[
 def eager(monkeypatch: pytest.MonkeyPatch) -> None:
     """Progress is reported at every step instead of twice a second."""
     clock = iter(range(10**9))
-    monkeypatch.setattr("experiments.train.time.monotonic", lambda: float(next(clock)))
+    monkeypatch.setattr("experiments.upkeep.time.monotonic", lambda: float(next(clock)))
 
 
 def test_a_run_has_everything_when_it_is_done(ppo_run: Run) -> None:

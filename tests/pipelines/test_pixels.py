@@ -9,7 +9,8 @@ import pytest
 from stable_baselines3.common.preprocessing import is_image_space, is_image_space_channels_first
 
 import envs
-from envs.frames import Film, Frames
+from envs.film import Film
+from envs.frames import Frames
 from experiments.checkpoints import pack, unpack
 from pipelines.pixels import PixelsPipeline
 

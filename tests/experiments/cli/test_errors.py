@@ -12,7 +12,7 @@ from agents import AGENTS
 from experiments.cli import main
 from experiments.config import RunConfig
 from experiments.run import Run, create_run, find_runs
-from experiments.train import Interrupted
+from experiments.upkeep import Interrupted
 
 Complaint = Callable[[], str]
 
