@@ -40,9 +40,9 @@ def goals_reached(study: Mapping[str, Any], summary: pd.DataFrame, episodes: pd.
     A goal with ``of`` is a share of the IQM of the cell that differs in those columns, whatever its training steps.
 
     Returns:
-        Dicts with ``text``, ``goal``, ``reached``, ``interval`` and ``verdict``: ``met``, ``met,
-        within the uncertainty`` (the interval is missing or reaches beyond the goal), ``missed by
-        …`` or ``not measured``.
+        Dicts with ``text``, ``goal``, ``reached``, ``interval`` and ``verdict``: ``met``, ``met, within the
+        uncertainty`` (the interval reaches beyond the goal), ``met, without an interval`` (one seed has none),
+        ``missed by …`` or ``not measured``.
     """
     rows = []
     for goal in study["goals"]:
@@ -140,4 +140,6 @@ def _verdict(value: float, side: float, bound: float, sign: int, form: Callable[
     if short > 0:
         least = {number: 1.0, percent: 0.01, _tenths: 0.001}[form]
         return f"missed by {form(max(least, short))}"
+    if math.isnan(side):
+        return "met, without an interval"
     return "met" if sign * (side - bound) >= 0 else "met, within the uncertainty"

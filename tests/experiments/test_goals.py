@@ -73,6 +73,13 @@ def test_a_return_of_at_least_or_at_most() -> None:
     assert reached(at_most=1766)[::3] == ("≤ 1766", "met, within the uncertainty")
 
 
+def test_one_seed_has_no_interval() -> None:
+    wanted = {"text": "g", "randomization": "wide", "train_domain": "source", "eval_domain": "target", "at_least": 1750}
+    alone = judged().query("seed == 0")
+    (row,) = goals_reached({"goals": [wanted], "source": "source"}, summarize(alone), alone)
+    assert (row["reached"], row["interval"], row["verdict"]) == ("1764", "", "met, without an interval")
+
+
 @pytest.mark.parametrize(
     ("goal", "message"),
     [
