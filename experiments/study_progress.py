@@ -83,6 +83,8 @@ class SearchProgress(Display):
         """Show how many trials have ended, the best score (NaN before there is one), and the runs in progress here."""
         if self._before < 0:
             self._before = ended
+        elif running and not self.due():
+            return
         note = f"{ended}/{self.total} trials  best {self.score} {best:.0f}"
         left = time_left(self.total - ended, ended - self._before, time.monotonic() - self._started)
         trials = ", ".join(f"{run.config.study} {_return_note(run)}" for run in running)

@@ -9,7 +9,7 @@ from experiments import progress
 from experiments.config import RunConfig
 from experiments.files import write_json
 from experiments.run import Run, create_run
-from experiments.study_progress import StudyProgress
+from experiments.study_progress import SearchProgress, StudyProgress
 
 
 def test_time_left_counts_what_a_run_takes_in_each_cell(
@@ -60,3 +60,26 @@ def test_runs_are_not_read_more_often_than_shown(
         shown.update([run], [])
     assert len(capsys.readouterr().err.splitlines()) == 1
     assert len(reads) == 3  # when it began, at the first call, and for the line after 15 seconds
+
+
+def test_trials_are_not_read_more_often_than_shown(
+    tmp_path: Path, tiny: Callable[..., RunConfig], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = create_run(tiny(), tmp_path)
+    now: list[float] = [100.0]
+    reads: list[Run] = []
+
+    def rows(run: Run) -> list[dict[str, float]]:
+        reads.append(run)
+        return []
+
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    monkeypatch.setattr("experiments.study_progress._rows", rows)
+    shown = SearchProgress("s", 20, "iqm")
+    for _ in range(60):
+        now[0] += 0.5
+        shown.update(5, 1234.0, [run])
+    assert [line.split("  [")[0] for line in capsys.readouterr().err.splitlines()] == [
+        "search s: 25 %  5/20 trials  best iqm 1234  ? left"
+    ]
+    assert len(reads) == 2  # at the first call, and for the line after 15 seconds
