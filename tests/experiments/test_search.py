@@ -194,12 +194,15 @@ def test_values_that_are_impossible_together_fail_their_trial_alone(
 def test_an_interrupted_search_queues_its_trials_again(
     study: optuna.Study, played: Callable[[Script], None], tmp_path: Path
 ) -> None:
-    ended = tmp_path / "ended"
-    played(lambda attempt: f"trap 'touch {ended}; exit {STOPPED}' TERM; while :; do sleep 0.05; done")
+    started, ended = tmp_path / "started", tmp_path / "ended"
+    trap = f"trap 'touch {ended}; exit {STOPPED}' TERM; touch {started}"
+    played(lambda attempt: f"{trap}; while :; do sleep 0.05; done")
 
     def interrupt(attempts: Sequence[Attempt]) -> None:
-        os.kill(os.getpid(), signal.SIGTERM)
-        time.sleep(1)
+        """Once the shell listens: a signal that is faster than its trap would kill it without a word."""
+        if started.exists():
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(1)
 
     with pytest.raises(KeyboardInterrupt):
         run_search(SPACE, study, tmp_path / "r", 1, interrupt)
