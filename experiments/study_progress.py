@@ -20,13 +20,16 @@ class StudyProgress(Display):
         """``runs``: all of them, those that are done too."""
         super().__init__()
         self.name, self.runs = f"study {name}", runs
-        self._at_start: dict[str, float] | None = None
-        self._steps_at_start = sum(self._steps(run) for run in runs)
+        self._steps_before: dict[str, int] = {}
+        self._shares_before: dict[str, float] = {}
         self._started = time.monotonic()
 
     def update(self, active: Sequence[Run], ended: Sequence[Run]) -> None:
-        """Show the runs in progress, and how far the study is; the first call says what was there before."""
-        if self._at_start is not None and active and not self.due():
+        """Show the runs in progress, and how far the study is; the first call says what was there before.
+
+        A run that goes on from a checkpoint falls behind what it had logged: what it does again counts as work.
+        """
+        if self._shares_before and active and not self.due():
             return
         over = {run.directory for run in ended}
         steps = {run.name: self._steps(run) for run in self.runs}
@@ -34,10 +37,13 @@ class StudyProgress(Display):
             run.name: 1.0 if run.directory in over else TRAINING * steps[run.name] / run.config.steps
             for run in self.runs
         }
-        self._at_start = self._at_start or shares
+        self._steps_before = {name: min(self._steps_before.get(name, found), found) for name, found in steps.items()}
+        self._shares_before = {name: min(self._shares_before.get(name, share), share) for name, share in shares.items()}
         seconds = self._seconds()
         total = sum(seconds.values())
-        done, before = (sum(seconds[name] * share for name, share in each.items()) for each in (shares, self._at_start))
+        done, before = (
+            sum(seconds[name] * share for name, share in each.items()) for each in (shares, self._shares_before)
+        )
         note = f"{len(ended)}/{len(self.runs)} runs"
         if self.bars:
             self.keep({self.name, *(run.name for run in active)})
@@ -46,7 +52,7 @@ class StudyProgress(Display):
                 self.show(run.name, steps[run.name], run.config.steps, _return_note(run))
         else:
             elapsed = max(time.monotonic() - self._started, 1e-9)
-            note += f"  {(sum(steps.values()) - self._steps_at_start) / elapsed:,.0f} steps/s"
+            note += f"  {(sum(steps.values()) - sum(self._steps_before.values())) / elapsed:,.0f} steps/s"
             running = ", ".join(f"{run.name} {_return_note(run)}" for run in active)
             self.show(self.name, done, total, note, time_left(total - done, done - before, elapsed), f"  [{running}]")
 

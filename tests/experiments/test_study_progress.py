@@ -41,6 +41,27 @@ def test_a_study_that_has_just_begun(
     assert "study s: 0 %  0/1 runs  0 steps/s  ? left  [" in capsys.readouterr().err
 
 
+def test_a_run_that_goes_on_from_its_checkpoint_counts_what_it_does_again(
+    tmp_path: Path, tiny: Callable[..., RunConfig], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = create_run(tiny(steps=1000), tmp_path)
+    now = [100.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    monkeypatch.setattr(progress, "LINE_EVERY", -1.0)
+
+    def at(step: int) -> str:
+        (run.directory / "metrics.jsonl").write_text(f'{{"step": {step}}}\n')
+        shown.update([run], [])
+        now[0] += 20
+        return capsys.readouterr().err.split("  [")[0]
+
+    (run.directory / "metrics.jsonl").write_text('{"step": 700}\n')
+    shown = StudyProgress("s", [run])
+    assert at(700) == "study s: 56 %  0/1 runs  0 steps/s  ? left"
+    assert at(400) == "study s: 32 %  0/1 runs  0 steps/s  ? left"
+    assert at(600) == "study s: 48 %  0/1 runs  5 steps/s  2:10 left"  # 200 steps in 40 s, 0.16 of the run
+
+
 def test_runs_are_not_read_more_often_than_shown(
     tmp_path: Path, tiny: Callable[..., RunConfig], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -59,7 +80,7 @@ def test_runs_are_not_read_more_often_than_shown(
         now[0] += 0.5
         shown.update([run], [])
     assert len(capsys.readouterr().err.splitlines()) == 1
-    assert len(reads) == 3  # when it began, at the first call, and for the line after 15 seconds
+    assert len(reads) == 2  # at the first call, and for the line after 15 seconds
 
 
 def test_trials_are_not_read_more_often_than_shown(
