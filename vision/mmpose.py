@@ -231,7 +231,9 @@ def train(
     directory.mkdir(parents=True, exist_ok=True)
     try:
         with openmmlab(), (directory / "log.txt").open("a", encoding="utf-8") as log, redirect_stdout(log):
-            runner = Runner.from_cfg(Config(runner_config(config, dataset, keypoints, figure, directory)))
+            settings = runner_config(config, dataset, keypoints, figure, directory)
+            # Its text goes into every checkpoint, and making that pretty takes more than a second.
+            runner = Runner.from_cfg(Config(settings, format_python_code=False))
             runner.register_hook(Progress(watch), priority="LOW")
             # Half again as fast on the CPU.
             runner.model.to(memory_format=torch.channels_last)
