@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.optimize import minimize
 
 from randomization import betas
 from randomization.distributions import Array
@@ -106,6 +105,8 @@ def _maximise(
 ) -> tuple[Array, int]:
     """Where SLSQP ends, and its status. That it did not converge is no reason to refuse the point, nor is it one to
     trust the point that it did: the caller looks."""
+    from scipy.optimize import minimize  # half a second to load, which other methods need not wait for
+
     result = minimize(
         lambda x: -value(x),
         start,

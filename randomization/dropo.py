@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy.stats import qmc
 
 from randomization.identification import MAX_STD, MIN_STD, Array, Gaussian, Predict
 
@@ -98,6 +97,8 @@ def fit(
     size, entries = len(start), next_states.shape[-1]
     if covariance == "full" and entries >= SAMPLES:
         raise ValueError(f"covariance full: states have {entries} entries; accepted: fewer than {SAMPLES}, or diagonal")
+    from scipy.stats import qmc  # half a second to load, which other methods need not wait for
+
     uniform = qmc.LatinHypercube(size, rng=np.random.default_rng(seed)).random(SAMPLES)
     observed = next_states / scale
 

@@ -9,7 +9,6 @@ dual bounds the weights' divergence and not the fitted Gaussian's, the step is s
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import minimize_scalar
 
 from randomization.identification import MAX_STD, MIN_STD, Array, Gaussian
 
@@ -57,6 +56,8 @@ def weights(costs: Array, max_kl: float = MAX_KL) -> Array:
     def dual(log_temperature: float) -> float:
         temperature = np.exp(log_temperature)
         return float(temperature * (max_kl + np.log(np.mean(np.exp(-away / temperature)))))
+
+    from scipy.optimize import minimize_scalar  # half a second to load, which other methods need not wait for
 
     best = minimize_scalar(dual, bounds=(-8.0, 8.0), method="bounded", options={"xatol": 1e-6}).x
     found = np.exp(-away / np.exp(best))
