@@ -40,9 +40,9 @@ def goals_reached(study: Mapping[str, Any], summary: pd.DataFrame, episodes: pd.
     A goal with ``of`` is a share of the IQM of the cell that differs in those columns, whatever its training steps.
 
     Returns:
-        Dicts with ``text``, ``goal``, ``reached``, ``interval`` and ``verdict``: ``met``, ``met, within the
-        uncertainty`` (the interval reaches beyond the goal), ``met, without an interval`` (one seed has none),
-        ``missed by …`` or ``not measured``.
+        Dicts with ``text``, ``goal``, ``reached``, ``interval``, ``verdict``: ``met``, ``met, within the uncertainty``
+        (the interval reaches beyond the goal), ``met, without an interval`` (one seed has none), ``missed by …`` or
+        ``not measured``; and ``limits``, empty unless it was missed.
     """
     rows = []
     for goal in study["goals"]:
@@ -50,7 +50,7 @@ def goals_reached(study: Mapping[str, Any], summary: pd.DataFrame, episodes: pd.
         text, form = str(goal["text"]), _form(goal)
         at_most = goal.get("at_most") is not None
         bound = float(goal["at_most"] if at_most else goal["at_least"])
-        result = {"text": text, "goal": f"{AT_MOST if at_most else AT_LEAST} {form(bound)}"}
+        result = {"text": text, "goal": f"{AT_MOST if at_most else AT_LEAST} {form(bound)}", "limits": ""}
         chosen = matching(summary, wanted)
         if chosen.empty:
             rows.append(result | {"reached": DASH, "interval": "", "verdict": "not measured"})
@@ -59,7 +59,9 @@ def goals_reached(study: Mapping[str, Any], summary: pd.DataFrame, episodes: pd.
             result |= {"text": f"{text} ({setting})" if setting else text}
             result |= {"reached": form(value), "interval": span(low, high, form)}
             side = high if at_most else low
-            rows.append(result | {"verdict": _verdict(value, side, bound, -1 if at_most else 1, form)})
+            verdict = _verdict(value, side, bound, -1 if at_most else 1, form)
+            missed = verdict.startswith("missed")
+            rows.append(result | {"verdict": verdict, "limits": str(goal.get("limits", "")) if missed else ""})
     return rows
 
 
@@ -139,7 +141,7 @@ def _verdict(value: float, side: float, bound: float, sign: int, form: Callable[
     short = sign * (bound - value)
     if short > 0:
         least = {number: 1.0, percent: 0.01, _tenths: 0.001}[form]
-        return f"missed by {form(max(least, short))}"
+        return f"missed by {form(max(least, short))}".replace(PERCENT, " points")
     if math.isnan(side):
         return "met, without an interval"
     return "met" if sign * (side - bound) >= 0 else "met, within the uncertainty"

@@ -6,7 +6,7 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,16 @@ def provenance() -> dict[str, Any]:
 def trained_where(facts: Mapping[str, Any]) -> str:
     """What :func:`provenance` says of the machine and the source, in words."""
     return f"{facts.get('cpu')}, {facts.get('cores')} cores, commit {facts.get('commit')}"
+
+
+def machines(trained: Iterable[str]) -> str:
+    """Machines as :func:`trained_where` tells them, each once, with its commits."""
+    commits: dict[str, list[str]] = {}
+    for machine, _, commit in (where.partition(", commit ") for where in trained):
+        commits.setdefault(machine, []).append(commit)
+    return "; ".join(
+        f"{machine}, {'commit' if len(of) == 1 else 'commits'} {', '.join(of)}" for machine, of in commits.items()
+    )
 
 
 def _commit() -> str:

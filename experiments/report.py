@@ -20,7 +20,7 @@ from experiments import (
 )
 from experiments.files import write_text
 from experiments.pages import TEMPLATES, data_uri
-from experiments.provenance import trained_where
+from experiments.provenance import machines, trained_where
 from experiments.statistics import gaps, read_episodes, summarize
 from experiments.tables import CURRICULA, CURVES, RUNS, SETTING, read_table
 
@@ -88,7 +88,7 @@ def write_report(directory: Path) -> Path:
         "runs": report_tables.runs_table(runs, episodes),
         "training": report_tables.training_words(runs),
         "budget": report_tables.budget_words(runs),
-        "elsewhere": "" if trained_on in ([], [trained_where(provenance)]) else "; ".join(map(str, trained_on)),
+        "elsewhere": "" if trained_on in ([], [trained_where(provenance)]) else machines(map(str, trained_on)),
         "took": findings.duration(provenance["wall_s"]),
         "per_seed": sorted(set(summary["episodes"] // summary["n_seeds"])),
         "videos": [{"title": _title(v.stem), "uri": data_uri(v.read_bytes(), "video/mp4")} for v in videos],

@@ -40,6 +40,8 @@ class Goal:
     agent: str = ""
     of: dict[str, str] = field(default_factory=dict)
     """Columns in which another cell differs, of whose IQM the bound is then a share."""
+    limits: str = ""
+    """What keeps it from being reached, and what was tried; told where it is missed."""
 
     def __post_init__(self) -> None:
         check_goal(vars(self))

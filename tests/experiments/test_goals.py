@@ -43,7 +43,7 @@ def test_a_gap_of_at_most_so_much() -> None:
 def test_a_gap_as_a_share_of_the_return_in_the_source() -> None:
     assert reached(score="relative_gap", at_most=0.03)[:2] == ("≤ 3.0 %", "2.0 %")
     assert reached(score="relative_gap", at_most=0.03)[3] == "met"
-    assert reached(score="relative_gap", at_most=0.015)[3] == "missed by 0.5 %"
+    assert reached(score="relative_gap", at_most=0.015)[3] == "missed by 0.5 points"
     assert reached(score="relative_gap", at_most=0.03, eval_domain="source")[3] == "not measured"
 
 

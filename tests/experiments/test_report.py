@@ -63,8 +63,8 @@ def write_study(directory: Path, seeds: int = 5, gap: bool = True) -> Path:
     transfer = goal | {"randomization": "uniform", "eval_domain": domains[-1]}
     study["goals"] = [
         goal | {"text": "masters the source", "at_least": 1600},
-        goal | {"text": "nearly there", "at_least": 1699},
-        transfer | {"text": "transfers", "at_least": 1900},
+        goal | {"text": "nearly there", "at_least": 1699, "limits": "Nothing, it is there."},
+        transfer | {"text": "transfers", "at_least": 1900, "limits": "The torso is never drawn."},
         transfer | {"text": "unheard of", "randomization": "adr", "at_least": 1},
     ]
     provenance: dict[str, Any] = {
@@ -134,6 +134,7 @@ def test_report_tables_goals_runs_and_provenance(study: Path) -> None:
         "masters the source met goal ≥ 1600, reached 1700",
         "nearly there met, within the uncertainty",
         "transfers missed by 340 goal ≥ 1900",
+        ") The torso is never drawn.",
         "unheard of not measured goal ≥ 1",
         "2 min 05 s 12,346",
         "15 training runs",
@@ -148,6 +149,9 @@ def test_report_tables_goals_runs_and_provenance(study: Path) -> None:
         "Target budget, oracles aside: 0 episodes.",
     ):
         assert expected in text, expected
+    readme = (study / "README.md").read_text()
+    assert "What limits “transfers”: The torso is never drawn.\n" in readme
+    assert "Nothing, it is there." not in text + readme
 
 
 def test_report_is_self_contained(study: Path) -> None:
@@ -222,12 +226,16 @@ def test_missing_runs_and_other_machines_are_named(tmp_path: Path) -> None:
     write_study(tmp_path)
     provenance = json.loads((tmp_path / "provenance.json").read_text())
     provenance["missing"] = ["hopper-a/seed-003", "hopper-a/seed-004", "hopper-b/seed-004"]
-    provenance["trained_on"] = ["some CPU, 2 cores, commit abc1234", "another CPU, 64 cores, commit abc1234"]
+    provenance["trained_on"] = [
+        "some CPU, 2 cores, commit abc1234",
+        "another CPU, 64 cores, commit abc1234",
+        "some CPU, 2 cores, commit def5678",
+    ]
     (tmp_path / "provenance.json").write_text(json.dumps(provenance))
     text = words(write_report(tmp_path))
     assert "The study is not complete: 3 runs missing (2 of hopper-a, 1 of hopper-b)." in text
-    assert "trained on some CPU, 2 cores, commit abc1234; another CPU, 64 cores, commit abc1234" in text
-    provenance["trained_on"].pop()
+    assert "trained on some CPU, 2 cores, commits abc1234, def5678; another CPU, 64 cores, commit abc1234" in text
+    del provenance["trained_on"][1:]
     (tmp_path / "provenance.json").write_text(json.dumps(provenance))
     assert "trained on some CPU" not in words(write_report(tmp_path))
 

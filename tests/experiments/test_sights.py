@@ -148,7 +148,7 @@ def test_goals_as_a_share_of_another_cell(episodes: pd.DataFrame) -> None:
     said = [[row[key].replace("\u202f", " ") for key in ("text", "goal", "reached", "verdict")] for row in rows]
     assert said[0] == ["pose of state (dagger)", "≥ 80 %", "97 %", "met"]  # 1650 / 1700, whatever the steps
     assert said[1] == ["pose of state (ppo)", "≥ 80 %", "97 %", "met"]
-    assert said[2] == ["pose of state (dagger)", "≥ 95 %", "92 %", "missed by 3 %"]
+    assert said[2] == ["pose of state (dagger)", "≥ 95 %", "92 %", "missed by 3 points"]
     assert [row["verdict"] for row in rows[4:6]] == ["not measured"] * 2
     assert said[6] == ["pose of state (dagger)", "≥ 1000", "1100", "met"]
 
