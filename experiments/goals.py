@@ -61,7 +61,7 @@ def goals_reached(study: Mapping[str, Any], summary: pd.DataFrame, episodes: pd.
             side = high if at_most else low
             verdict = _verdict(value, side, bound, -1 if at_most else 1, form)
             missed = verdict.startswith("missed")
-            rows.append(result | {"verdict": verdict, "limits": str(goal.get("limits", "")) if missed else ""})
+            rows.append(result | {"verdict": verdict, "limits": str(goal.get("limits", "")).strip() if missed else ""})
     return rows
 
 
