@@ -111,7 +111,7 @@ def answer(study: Mapping[str, Any], summary: pd.DataFrame, gaps: pd.DataFrame) 
     frame = summary if gaps.empty else gaps
     sentences = []
     settings = setting_labels(frame)
-    for _, group in frame.groupby(SETTING, sort=True):
+    for _, group in frame.groupby(SETTING, sort=False):
         setting, rows = settings[group.index[0]], [row for _, row in group.iterrows()]
         if setting and not gaps.empty:
             said = "; ".join(_in_short(row, study["target"]) for row in rows)

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from experiments.statistics import bootstrap, interval, iqm, random_stream, seed_scores
+from experiments.statistics import bootstrap, in_order_of, interval, iqm, random_stream, seed_scores
 from experiments.tables import CELL
 
 TRUE, MODEL, REAL, DIFFERENCED = "state", "error-model", "estimator", "two-frame"
@@ -76,7 +76,7 @@ def taken_apart(episodes: pd.DataFrame, source: str, target: str, seed: int = 0)
                 low, high = interval(bootstrap(_mean, value, random_stream(seed, *key, part)))
                 row |= {part: _mean(value), f"{part}_low": low, f"{part}_high": high}
             rows.append(row)
-    return pd.DataFrame(rows, columns=columns)
+    return in_order_of(own(episodes), pd.DataFrame(rows, columns=columns))
 
 
 def calibration(episodes: pd.DataFrame) -> pd.DataFrame:

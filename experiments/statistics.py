@@ -134,7 +134,7 @@ def seed_scores(episodes: pd.DataFrame) -> pd.Series:
 
 
 def summarize(episodes: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
-    """One row per cell and evaluation domain, with the columns of ``summary.csv``.
+    """One row per cell and evaluation domain, in the order of the episodes, with the columns of ``summary.csv``.
 
     ``iqm``, its 95 % interval, ``mean``, ``std`` (ddof 1) and ``worst_seed`` are over the seeds'
     mean returns; ``cvar10`` is over all episodes pooled; ``episodes`` counts rows.
@@ -152,7 +152,7 @@ def summarize(episodes: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
             | {"std": float(seeds.std(ddof=1)) if len(seeds) > 1 else math.nan}
             | {"worst_seed": float(seeds.min()), "cvar10": cvar(group["return"])}
         )
-    return _in_reading_order(pd.DataFrame(rows, columns=SUMMARY_COLUMNS))
+    return in_order_of(episodes, pd.DataFrame(rows, columns=SUMMARY_COLUMNS))
 
 
 def gaps(episodes: pd.DataFrame, source: str, target: str, seed: int = 0) -> pd.DataFrame:
@@ -182,7 +182,7 @@ def gaps(episodes: pd.DataFrame, source: str, target: str, seed: int = 0) -> pd.
         if cell != reference and cell["train_domain"] != target and baseline is not None:
             row |= _gain(pair, baseline, oracle, (seed, *key))
         rows.append(row)
-    return _in_reading_order(pd.DataFrame(rows, columns=GAP_COLUMNS))
+    return in_order_of(episodes, pd.DataFrame(rows, columns=GAP_COLUMNS))
 
 
 def _loss(pair: Array, stream: tuple[Any, ...]) -> dict[str, Any]:
@@ -228,9 +228,11 @@ def random_stream(seed: int, *key: object) -> np.random.Generator:
     return np.random.default_rng([seed, *"|".join(map(str, key)).encode()])
 
 
-def _in_reading_order(frame: pd.DataFrame) -> pd.DataFrame:
-    """Sort cells by setting and training domain, the one without randomization first."""
-    last = [c for c in ("eval_domain",) if c in frame]
-    order = [*SETTING, "train_domain", "_randomized", "randomization", *last]
-    frame = frame.assign(_randomized=frame["randomization"] != "none").sort_values(order)
-    return frame.drop(columns="_randomized").reset_index(drop=True)
+def in_order_of(episodes: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame:
+    """Sort cells by setting, training domain and randomization, each as ``episodes`` first has it: a study's order."""
+    levels = [level for level in (SETTING, ["train_domain"], ["randomization"], ["eval_domain"]) if level[0] in frame]
+    places = [
+        pd.MultiIndex.from_frame(episodes[level].drop_duplicates()).get_indexer(pd.MultiIndex.from_frame(frame[level]))
+        for level in levels
+    ]
+    return frame.iloc[np.lexsort(places[::-1])].reset_index(drop=True)

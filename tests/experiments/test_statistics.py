@@ -140,17 +140,41 @@ def test_summarize_one_seed_has_neither_interval_nor_spread() -> None:
     assert np.isnan([row["iqm_low"], row["iqm_high"], row["std"]]).all()
 
 
-def test_results_depend_neither_on_row_order_nor_on_other_cells() -> None:
+def test_numbers_depend_neither_on_row_order_nor_on_other_cells() -> None:
+    def ordered(frame: pd.DataFrame) -> pd.DataFrame:
+        return frame.sort_values([c for c in (*CELL, "eval_domain") if c in frame]).reset_index(drop=True)
+
     episodes = three_cells()
     episodes["return"] += np.random.default_rng(0).normal(size=len(episodes))
     shuffled = episodes.sample(frac=1, random_state=0)
-    pd.testing.assert_frame_equal(summarize(episodes), summarize(shuffled), check_exact=True)
-    pd.testing.assert_frame_equal(
-        gaps(episodes, "source", "target"), gaps(shuffled, "source", "target"), check_exact=True
-    )
+    pd.testing.assert_frame_equal(ordered(summarize(episodes)), ordered(summarize(shuffled)), check_exact=True)
+    lost, lost_shuffled = (gaps(each, "source", "target") for each in (episodes, shuffled))
+    pd.testing.assert_frame_equal(ordered(lost), ordered(lost_shuffled), check_exact=True)
     alone = summarize(episodes[episodes["randomization"] == "uniform"])
     within = summarize(episodes).query("randomization == 'uniform'").reset_index(drop=True)
     pd.testing.assert_frame_equal(alone, within, check_exact=True)
+
+
+def test_cells_stand_in_the_order_of_the_episodes_with_those_of_one_setting_together() -> None:
+    in_target = three_cells().query("train_domain == 'target'")
+    cells = [
+        three_cells().query("randomization == 'uniform'").assign(pipeline="state"),
+        in_target.assign(pipeline="pixels"),
+        in_target.assign(pipeline="state"),
+        three_cells().query("train_domain == 'source' and randomization == 'none'").assign(pipeline="state"),
+    ]
+    expected = [
+        ("state", "source", "uniform"),
+        ("state", "source", "none"),
+        ("state", "target", "none"),
+        ("pixels", "target", "none"),
+    ]
+    episodes = pd.concat(cells)
+    columns = ["pipeline", "train_domain", "randomization"]
+    assert list(gaps(episodes, "source", "target")[columns].itertuples(index=False, name=None)) == expected
+    domains = list(episodes["eval_domain"].unique())
+    summary = summarize(episodes)[[*columns, "eval_domain"]].itertuples(index=False, name=None)
+    assert list(summary) == [(*cell, domain) for cell in expected for domain in domains]
 
 
 def test_gaps_by_hand() -> None:
