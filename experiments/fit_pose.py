@@ -1,5 +1,6 @@
 """From a dataset to everything that a pose pipeline needs, stage by stage. What is there is not made again."""
 
+import multiprocessing
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -46,6 +47,9 @@ from vision.runtime import PoseRuntime
 SHEET = 5
 """Typical pictures on a sheet, and as many of the worst."""
 
+PRELOADED = ["vision.mmpose", "experiments.pose_tracks", "torch._dynamo"]
+"""What takes the processes that load images and record rollouts seconds to import: their server does it, once."""
+
 Watch = Callable[[str, int, int, str], None]
 """Called with the stage, how much of it is done, how much there is, and a note."""
 
@@ -73,6 +77,7 @@ def fit_pose(config: PoseConfig, dataset: Path, directory: Path, watch: Watch | 
     elif directory.exists() and any(directory.glob("[!.]*")):
         raise ValueError(f"{directory}: not empty, and not made by simgap fit-pose; accepted: a new directory")
     directory.mkdir(parents=True, exist_ok=True)
+    multiprocessing.set_forkserver_preload(PRELOADED)
     try:
         with locked(directory / LOCK, wait=False):
             write_text(directory / CONFIG, to_yaml(config))  # first: it says what the directory is

@@ -102,8 +102,8 @@ def record_tracks(
         ValueError: as there, or no estimator.
         RuntimeError: no OpenGL context can be made on this machine.
     """
-    # Spawned, not forked: an OpenGL context does not outlive a fork.
-    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
+    # Not forked from here: an OpenGL context does not outlive that.
+    with ProcessPoolExecutor(workers, get_context("forkserver")) as pool:
         jobs = [
             pool.submit(_record, figure, policy, camera, estimator, per_policy // 2, steps, seed, noise)
             for policy in policies

@@ -242,11 +242,21 @@ def train(
                 runner._load_from, runner._resume = str(last), True
             elif config.weights:
                 runner.register_hook(StartingWeights(Path(config.weights)))
-            with with_arrays():
-                network: torch.nn.Module = runner.train()
+            try:
+                with with_arrays():
+                    network: torch.nn.Module = runner.train()
+            finally:
+                _end_loaders(runner)
             return network
     finally:
         torch.set_num_threads(before)
+
+
+def _end_loaders(runner: Runner) -> None:
+    """End the loaders' processes; for those that are left to the garbage collector torch waits 5 s each, in vain."""
+    for loop in (runner._train_loop, runner._val_loop):
+        if not isinstance(loop, dict):  # it was built
+            loop.dataloader._iterator = None
 
 
 def _last_checkpoint(directory: Path) -> Path | None:

@@ -73,8 +73,8 @@ def _loader(
     return {
         "batch_size": config.batch_size,
         "num_workers": 1,
-        # Forked, it would share the locks of threads that are not there: OpenVINO's, OpenGL's.
-        "multiprocessing_context": "spawn",
+        # Forked from here, it would share the locks of threads that are not there: OpenVINO's, OpenGL's.
+        "multiprocessing_context": "forkserver",
         "persistent_workers": True,
         "drop_last": training,
         "sampler": {"type": "DefaultSampler", "shuffle": training},

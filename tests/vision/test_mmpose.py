@@ -2,6 +2,7 @@
 
 import json
 import math
+import multiprocessing
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from vision.weights import read_tensors
 SAMPLE = Path(__file__).parents[2] / "results" / "synth-hopper" / "sample"
 KEYPOINTS = keypoints_of("hopper")
 TINY = FitConfig(input_size=64, epochs=2, batch_size=16)
+multiprocessing.set_forkserver_preload(["vision.mmpose"])  # as fit-pose does
 
 
 def blob(size: int, x: float, y: float) -> npt.NDArray[np.uint8]:
