@@ -28,7 +28,7 @@ demo: .venv/.installed ## install, then train, evaluate and report a small study
 	@echo "Open results/demo/report.html"
 
 test: lint types ## install, check style and types, run all tests
-	.venv/bin/python -m pytest -n $(WORKERS)
+	.venv/bin/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 lint: .venv/.installed-dev ## check style and formatting
 	.venv/bin/ruff check .

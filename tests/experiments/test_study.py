@@ -138,20 +138,20 @@ def test_a_cells_sights_are_judged_shown_and_taken_apart(tmp_path: Path) -> None
     """As the study that compares pipelines does, in small."""
     roots = Roots(tmp_path)
     sights = ["state", "error-model", "estimator"]
-    cells = [{"sights": sights}, {"pipeline": "pose", "sights": ["estimator", "state"], "seeds": 1}]
-    study = make(cells=cells, comparisons=[{"name": "pair", "title": "t", "caption": "c", "rows": [ROW]}])
+    cells = [{"sights": sights}, {"pipeline": "pose", "sights": ["estimator", "state"]}]
+    study = make(cells=cells, seeds=1, comparisons=[{"name": "pair", "title": "t", "caption": "c", "rows": [ROW]}])
     report, failures = roots.run(study)
     assert failures == []
     episodes = read_episodes(roots.directory / "episodes.csv")
     counts = episodes.groupby("pipeline").size().to_dict()
     assert counts == {
-        "state": 12,
-        "state@error-model": 12,
-        "state@estimator": 12,
+        "state": 6,
+        "state@error-model": 6,
+        "state@estimator": 6,
         "pose": 6,
         "pose@state": 6,
-    }  # seeds, domains, episodes
-    assert list(pd.read_csv(roots.directory / "parts.csv")["pipeline"]) == ["pose", "state"]
+    }  # domains, episodes
+    assert list(pd.read_csv(roots.directory / "parts.csv")["pipeline"]) == ["state", "pose"]
     assert {"pair.png", "parts.png", "calibration.png"} <= set(os.listdir(roots.directory / "figures"))
     assert sorted(os.listdir(roots.directory / "videos")) == [
         "hopper-source-pose-none-ppo-in-target.mp4",
@@ -206,8 +206,8 @@ def test_a_second_call_trains_nothing(done: Roots, tmp_path: Path, monkeypatch: 
     assert (roots.runs / "little" / "wall_clock.json").read_bytes() == written  # beside a study that runs
 
 
-def test_the_time_before_an_interruption_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    roots, clock = Roots(tmp_path), tmp_path / "runs" / "little" / "wall_clock.json"
+def test_the_time_before_an_interruption_counts(done: Roots, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    roots, clock = done.copy(tmp_path), tmp_path / "runs" / "little" / "wall_clock.json"
 
     def interrupt(*_: Any) -> None:
         raise KeyboardInterrupt
@@ -218,7 +218,7 @@ def test_the_time_before_an_interruption_counts(tmp_path: Path, monkeypatch: pyt
     assert read_json(clock)["wall_s"] > 0
     clock.write_text('{"started": "2026-01-01T00:00:00+0000", "wall_s": 1e6}')
     monkeypatch.undo()
-    roots.run(make(seeds=1))
+    roots.run(make())
     found = read_json(roots.directory / "provenance.json")
     assert found["started"] == "2026-01-01T00:00:00+0000"
     assert 1e6 < found["wall_s"] < 1.1e6
