@@ -318,7 +318,7 @@ def test_settings_are_told_apart_when_a_study_has_several(tmp_path: Path) -> Non
         "; 1650 and 1560 with uniform (loses 90, 95 % interval 90 to 90), in target 560 more than without (95 %" in text
     )
     assert "; 1100 and 1800 trained in target." in text
-    assert text.index("uniform (loses") < text.index("State, per 500-step episode")
+    assert text.index("State, per 500-step episode") < text.index("uniform (loses") < text.index(short)
     assert "state · source · uniform 1650" in text
     assert "masters the source (pixels) met" in text
 

@@ -143,7 +143,7 @@ def test_goals_as_a_share_of_another_cell(episodes: pd.DataFrame) -> None:
         {**goal, "eval_domain": "target", "at_least": 1000.0},
     ]
     students = episodes_of({"pose": LEVELS["pose"]}, agent="dagger", steps=60)
-    everything = pd.concat([episodes, students])
+    everything = pd.concat([students, episodes])
     rows = goals_reached({"goals": goals}, summarize(everything), everything)
     said = [[row[key].replace("\u202f", " ") for key in ("text", "goal", "reached", "verdict")] for row in rows]
     assert said[0] == ["pose of state (dagger)", "≥ 80 %", "97 %", "met"]  # 1650 / 1700, whatever the steps
