@@ -24,11 +24,13 @@ from experiments.teacher import teacher_directory
 
 SHOWN = ("study", "seed", "horizon")
 """Keys of the configuration that the table shows in any case."""
+WIDTH = 120
+"""Columns of text that a study's table needs."""
 
 
 def print_runs(runs: Sequence[Run]) -> None:
     """Everything about one run, or a table of several with the keys in which their configurations differ."""
-    console = Console(markup=False)  # the options of a figure stand in brackets
+    console = _console()
     if len(runs) == 1:
         console.print(to_yaml(runs[0].config), highlight=False, markup=False)
     keys = differing_keys(runs)
@@ -147,7 +149,7 @@ def print_pose(report: Path) -> None:
     for goal in goals:
         reached = [f"{value}{'' if goal['met'][camera] else ' missed'}" for camera, value in goal["reached"].items()]
         table.add_row(goal["text"], goal["wanted"], *reached)
-    Console(markup=False).print(table)
+    _console().print(table)
 
 
 def print_reward(directory: Path) -> None:
@@ -160,7 +162,7 @@ def print_reward(directory: Path) -> None:
         table = _table(columns)
         for row in rows:
             table.add_row(*row)
-        Console(markup=False).print(table)
+        _console().print(table)
 
 
 def print_identified(found: Identified) -> None:
@@ -180,13 +182,21 @@ def _returns_title(episodes: pd.DataFrame) -> str:
     return f"return per episode of {horizons(episodes)} steps: IQM over seeds (95 % interval)"
 
 
+def _console() -> Console:
+    """Without markup, as options of a figure stand in brackets; in a file or pipe wider than the 80 that Rich takes."""
+    console = Console(markup=False)
+    if not console.is_terminal:
+        console.width = max(console.width, WIDTH)
+    return console
+
+
 def _print(data: report_tables.Table, title: str) -> None:
     """A report's table, narrow enough for eighty columns: small print below its value, "·" as a line break."""
     table = _table(data["columns"], title)
     table.columns[0].no_wrap = True
     for row in data["rows"]:
         table.add_row(*(cell.replace(" · ", "\n") if isinstance(cell, str) else "\n".join(cell) for cell in row))
-    Console(markup=False).print(table)
+    _console().print(table)
 
 
 def _table(columns: Sequence[str], title: str | None = None) -> Table:
