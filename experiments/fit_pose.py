@@ -108,7 +108,7 @@ def _stage(directory: Path, name: str) -> Iterator[None]:
     finally:
         file = directory / STAGES
         seconds = read_json(file) if file.exists() else {}
-        write_json(file, {**seconds, name: round(seconds.get(name, 0.0) + time.monotonic() - started, 1)})
+        write_json(file, {**seconds, name: round(seconds.get(name, 0.0) + time.monotonic() - started, 3)})
 
 
 def _estimator(config: PoseConfig, dataset: Path, figure: str, directory: Path, watch: Watch | None) -> None:

@@ -170,7 +170,7 @@ def print_identified(found: Identified) -> None:
     table = _table(["parameter", "mean", "standard deviation"], f"{found.method}: fitted to {found.report['target']}")
     for name, values in found.report["parameters"].items():
         table.add_row(name, f"{values['mean']:.4g}", f"{values['std']:.2g}")
-    console = Console()
+    console = _console()
     console.print(table)
     for key, value in found.report.items():
         if key not in ("parameters", "target"):

@@ -66,8 +66,7 @@ def test_every_stage_is_told_and_timed(made: tuple[Path, list[str]]) -> None:
         wanted += [f"rollouts ({camera})", f"state estimator ({camera})"]
     assert stages == wanted
     seconds = json.loads((directory / "stages.json").read_text())
-    assert min(seconds.values()) >= 0
-    assert seconds["training"] > 0
+    assert min(seconds.values()) > 0
     assert {"training", "images-blender", "tracks-rail", "error-track", "learned-rail"} <= set(seconds)
 
 
