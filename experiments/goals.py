@@ -11,12 +11,13 @@ from experiments.findings import DASH, PERCENT, number, percent, setting_labels,
 from experiments.objectives import stable
 from experiments.sights import matching, ratio
 from experiments.statistics import Array, bootstrap, interval, iqm, random_stream, seed_scores
-from experiments.tables import CELL, check_chosen
+from experiments.tables import CELL, CHOSEN, check_chosen
 
-SCORES = ("iqm", "gap", "relative_gap", "sd", "stable")
+SCORES = ("iqm", "gap", "relative_gap", "sd", "stable", "hours")
 """Numbers that a goal can be about: the IQM over seeds in ``eval_domain``; what is lost from the study's source to it,
 in units of return or as a share of the return in the source; the standard deviation of the seeds' returns in it; the
-IQM over seeds of each policy's :func:`experiments.objectives.stable` return."""
+IQM over seeds of each policy's :func:`experiments.objectives.stable` return; the hours that training a run took, the
+median over seeds."""
 AT_LEAST, AT_MOST = "\u2265", "\u2264"
 Reached = tuple[float, float, float]
 """A number with the ends of its 95 % interval."""
@@ -34,7 +35,9 @@ def check_goal(goal: Mapping[str, Any]) -> None:
     check_chosen(goal.get("of") or {}, "of", "eval_domain")
 
 
-def goals_reached(study: Mapping[str, Any], summary: pd.DataFrame, episodes: pd.DataFrame) -> list[dict[str, str]]:
+def goals_reached(
+    study: Mapping[str, Any], summary: pd.DataFrame, episodes: pd.DataFrame, runs: pd.DataFrame
+) -> list[dict[str, str]]:
     """Each goal of the study with what was reached; one row for every cell that the goal names.
 
     A goal with ``of`` is a share of the IQM of the cell that differs in those columns, whatever its training steps.
@@ -55,7 +58,7 @@ def goals_reached(study: Mapping[str, Any], summary: pd.DataFrame, episodes: pd.
         if chosen.empty:
             rows.append(result | {"reached": DASH, "interval": "", "verdict": "not measured"})
         for (_, row), setting in zip(chosen.iterrows(), setting_labels(chosen), strict=True):
-            value, low, high = _reached(row, goal, study, episodes)
+            value, low, high = _reached(row, goal, study, episodes, runs)
             result |= {"text": f"{text} ({setting})" if setting else text}
             result |= {"reached": form(value), "interval": span(low, high, form)}
             side = high if at_most else low
@@ -66,9 +69,9 @@ def goals_reached(study: Mapping[str, Any], summary: pd.DataFrame, episodes: pd.
 
 
 def _form(goal: Mapping[str, Any]) -> Callable[[float], str]:
-    if goal.get("score") == "relative_gap":
-        return _tenths
-    return percent if goal.get("of") else number
+    if goal.get("of"):
+        return percent
+    return {"relative_gap": _tenths, "hours": _hours}.get(goal.get("score", "iqm"), number)
 
 
 def _tenths(fraction: float) -> str:
@@ -76,7 +79,14 @@ def _tenths(fraction: float) -> str:
     return DASH if math.isnan(fraction) else f"{100 * fraction:.1f}{PERCENT}".replace("-", "\u2212")
 
 
-def _reached(row: pd.Series, goal: Mapping[str, Any], study: Mapping[str, Any], episodes: pd.DataFrame) -> Reached:
+def _hours(value: float) -> str:
+    """Hours with two decimals."""
+    return DASH if math.isnan(value) else f"{value:.2f} h"
+
+
+def _reached(
+    row: pd.Series, goal: Mapping[str, Any], study: Mapping[str, Any], episodes: pd.DataFrame, runs: pd.DataFrame
+) -> Reached:
     score = goal.get("score", "iqm")
     if goal.get("of"):
         return _share_of(row, goal["of"], episodes)
@@ -86,6 +96,9 @@ def _reached(row: pd.Series, goal: Mapping[str, Any], study: Mapping[str, Any], 
     if score == "stable":
         there = matching(episodes, {**row[CELL], "eval_domain": row["eval_domain"]})
         return _with_interval(iqm, there.groupby("seed")["return"].agg(_stable).to_numpy(float), key)
+    if score == "hours":
+        trained = matching(runs, dict(row[CHOSEN]))
+        return _with_interval(np.median, trained["wall_s"].to_numpy(float) / 3600, key)
     scores = seed_scores(matching(episodes, dict(row[CELL]))).unstack("eval_domain")
     if score == "sd":
         there = scores[row["eval_domain"]].dropna().to_numpy(float)
@@ -140,7 +153,7 @@ def _verdict(value: float, side: float, bound: float, sign: int, form: Callable[
         return "not measured"
     short = sign * (bound - value)
     if short > 0:
-        least = {number: 1.0, percent: 0.01, _tenths: 0.001}[form]
+        least = {number: 1.0, percent: 0.01, _tenths: 0.001, _hours: 0.01}[form]
         return f"missed by {form(max(least, short))}".replace(PERCENT, " points")
     if math.isnan(side):
         return "met, without an interval"

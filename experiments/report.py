@@ -81,7 +81,7 @@ def write_report(directory: Path) -> Path:
         "main": report_tables.gap_table(study, summary, lost),
         "parts": report_tables.parts_table(study, parts, everything),
         "levels": report_tables.levels_table(everything),
-        "goals": goals.goals_reached(study, everything, episodes),
+        "goals": goals.goals_reached(study, everything, episodes, runs),
         "figures": figures,
         "kinds": {kind: [n for n, c in charts.items() if c["kind"] == kind] for kind in ("returns", "gap", "learning")},
         "pairs": pairs,

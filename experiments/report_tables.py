@@ -163,14 +163,18 @@ def budget_words(runs: pd.DataFrame) -> str:
 
 
 def training_words(runs: pd.DataFrame) -> str:
-    """How many runs were trained, how long one takes, and how many episodes diverged."""
+    """How many runs were trained, how long one takes, of each setting too, and how many episodes diverged."""
     typical, longest = duration(runs["wall_s"].median()), duration(runs["wall_s"].max())
     words = (
         f"{count(len(runs), 'training run')}; a run took {typical} in the median ({longest} at "
         f"most), at {number(runs['steps_per_s'].median())} steps/s"
     )
     diverged = int(runs["diverged"].sum())
-    return words + (f"; {number(diverged)} training episodes diverged." if diverged else ".")
+    words += f"; {number(diverged)} training episodes diverged." if diverged else "."
+    medians = runs["wall_s"].groupby(setting_labels(runs[["figure", "pipeline", "agent"]]), sort=False).median()
+    if len(medians) == 1:
+        return words
+    return f"{words} By setting: {', '.join(f'{name} {duration(taken)}' for name, taken in medians.items())}."
 
 
 def _heading(frame: pd.DataFrame) -> str:

@@ -33,7 +33,7 @@ class Goal:
     score: str = "iqm"
     """Of the seeds' returns: iqm; gap, what is lost from the study's source to ``eval_domain``; relative_gap, that as a
     share of the return in the source; sd, their standard deviation; stable, of each seed's episodes the mean less the
-    standard deviation."""
+    standard deviation. Or hours, that training one of the runs took."""
     figure: str = ""
     """Empty where the study has one; so are ``pipeline`` and ``agent``."""
     pipeline: str = ""

@@ -26,11 +26,19 @@ def judged(episodes: int = 1) -> pd.DataFrame:
     )
 
 
+RUNS = pd.DataFrame(
+    {"figure": "hopper", "pipeline": "state", "randomization": "wide", "agent": "ppo", "train_domain": "source"}
+    | {"seed": range(5), "wall_s": [3600.0, 3960, 4320, 4680, 9000]}
+)
+
+
 def reached(study: dict[str, Any] | None = None, **goal: Any) -> tuple[str, ...]:
     wanted = {"text": "g", "randomization": "wide", "train_domain": "source", "eval_domain": "target", **goal}
     check_goal(wanted)
     episodes = judged()
-    (row,) = goals_reached({"goals": [wanted], "source": "source", **(study or {})}, summarize(episodes), episodes)
+    (row,) = goals_reached(
+        {"goals": [wanted], "source": "source", **(study or {})}, summarize(episodes), episodes, RUNS
+    )
     return tuple(row[key].replace("\u202f", " ") for key in ("goal", "reached", "interval", "verdict"))
 
 
@@ -61,10 +69,16 @@ def test_the_mean_of_a_seeds_episodes_less_their_deviation() -> None:
     wanted |= {"score": "stable", "at_least": 1750}
     episodes = judged(episodes=2)
     episodes["return"] += np.where(episodes["episode"] == 0, 10, -10) * (1 + episodes["seed"])
-    (row,) = goals_reached({"goals": [wanted], "source": "source"}, summarize(episodes), episodes)
+    (row,) = goals_reached({"goals": [wanted], "source": "source"}, summarize(episodes), episodes, RUNS)
     each = [1764 - 10, 1780 - 20, 1748 - 30, 1764 - 40, 1764 - 50]
     assert row["reached"] == f"{iqm(np.array(each, float)):.0f}"
     assert row["verdict"].startswith("missed by")
+
+
+def test_the_hours_that_a_run_takes() -> None:
+    assert reached(score="hours", at_most=3) == ("≤ 3.00 h", "1.20 h", "1.00 h to 2.50 h", "met")
+    assert reached(score="hours", at_most=1.25)[3] == "met, within the uncertainty"
+    assert reached(score="hours", at_most=1)[3] == "missed by 0.20 h"
 
 
 def test_a_return_of_at_least_or_at_most() -> None:
@@ -76,7 +90,7 @@ def test_a_return_of_at_least_or_at_most() -> None:
 def test_one_seed_has_no_interval() -> None:
     wanted = {"text": "g", "randomization": "wide", "train_domain": "source", "eval_domain": "target", "at_least": 1750}
     alone = judged().query("seed == 0")
-    (row,) = goals_reached({"goals": [wanted], "source": "source"}, summarize(alone), alone)
+    (row,) = goals_reached({"goals": [wanted], "source": "source"}, summarize(alone), alone, RUNS)
     assert (row["reached"], row["interval"], row["verdict"]) == ("1764", "", "met, without an interval")
 
 

@@ -144,7 +144,7 @@ def test_goals_as_a_share_of_another_cell(episodes: pd.DataFrame) -> None:
     ]
     students = episodes_of({"pose": LEVELS["pose"]}, agent="dagger", steps=60)
     everything = pd.concat([students, episodes])
-    rows = goals_reached({"goals": goals}, summarize(everything), everything)
+    rows = goals_reached({"goals": goals}, summarize(everything), everything, pd.DataFrame())
     said = [[row[key].replace("\u202f", " ") for key in ("text", "goal", "reached", "verdict")] for row in rows]
     assert said[0] == ["pose of state (dagger)", "≥ 80 %", "97 %", "met"]  # 1650 / 1700, whatever the steps
     assert said[1] == ["pose of state (ppo)", "≥ 80 %", "97 %", "met"]
