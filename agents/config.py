@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from stable_baselines3.common.utils import LinearSchedule
 
-from agents.exploration import OPTIONS, Exploration
+from agents.exploration import OPTIONS, Exploration, HeldSchedule
 from agents.reinforce import BASELINES
 from agents.specs import AGENTS, AgentSpec
 
@@ -57,7 +57,9 @@ _OR_ELSE = {"gradient_steps": -1, "clip_range_vf": None, "target_kl": None, "n_t
 SCHEDULED = ("learning_rate", "clip_range", "clip_range_vf", "std", "delta_std", "extra_noise")
 _TO_ZERO = ("learning_rate", "clip_range", "clip_range_vf", "ent_coef", "extra_noise")
 """Schedules that may start or end at 0."""
-_SCHEDULE = re.compile(r"^linear\(\s*([^,()]+)\s*,\s*([^,()]+)\s*\)$")
+_SCHEDULE = re.compile(r"^linear\(\s*([^,()]+)\s*,\s*([^,()]+)\s*(?:,\s*([^,()]+)\s*)?\)$")
+_HELD = ("std", "ent_coef")
+"""Schedules that may hold their start for a while: classes of ours follow them, and an export goes without."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,8 @@ class AgentConfig:
     """One of: ppo, recurrent_ppo, a2c, trpo, reinforce, dagger, rma, sac, tqc, td3, crossq, ars, cem."""
     hyperparameters: dict[str, Any] = field(default_factory=dict)
     """Arguments of the Stable-Baselines3 class, e.g. learning_rate=linear(1e-3,1e-4) n_epochs=5; for on-policy agents
-    also std, the deviation of actions instead of a learnt one, e.g. std=linear(1.0,0.2), and std_floor=0.1."""
+    also std, the deviation of actions instead of a learnt one, e.g. std=linear(1.0,0.2), or std=linear(0.6,0.1,0.75),
+    which falls in the last quarter of training, and std_floor=0.1."""
 
     def __post_init__(self) -> None:
         if self.name not in AGENTS:
@@ -141,11 +144,19 @@ def construct(hyperparameters: Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(value, str) and (key in SCHEDULED or _SCHEDULE.match(value.strip())):
             match = _SCHEDULE.match(value.strip())
             try:
-                numbers = [float(number) for number in (match.groups() if match else (value,))]
+                numbers = [float(number) for number in (match.groups() if match else (value,)) if number is not None]
+                if len(numbers) == 3 and not (key in _HELD and 0 <= numbers[2] < 1):
+                    raise ValueError
             except ValueError:
-                raise ValueError(f"cannot read {key} {value!r}; accepted: a number, or linear(start, end)") from None
-            arguments[key] = LinearSchedule(numbers[0], numbers[1], 1.0) if match else numbers[0]
-            for number in numbers:
+                forms = "linear(start, end)"
+                if key in _HELD:
+                    forms += ", or linear(start, end, share of training before it moves)"
+                raise ValueError(f"cannot read {key} {value!r}; accepted: a number, or {forms}") from None
+            arguments[key] = numbers[0]
+            if len(numbers) > 1:
+                start, end, *held = numbers
+                arguments[key] = HeldSchedule(start, end, *held) if held else LinearSchedule(start, end, 1.0)
+            for number in numbers[:2]:
                 if match is None or number != 0 or key not in _TO_ZERO:
                     _check_number(key, number)
         else:

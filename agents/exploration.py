@@ -12,10 +12,23 @@ from typing import Any
 import torch
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.type_aliases import Schedule
+from stable_baselines3.common.utils import LinearSchedule
 
 OPTIONS = ("std", "std_floor")
 """Hyperparameters of every agent that explores so, beside the arguments of its class."""
 _HALF_LOG_2_PI_E = 0.5 * math.log(2 * math.pi * math.e)
+
+
+class HeldSchedule(LinearSchedule):
+    """``start`` until the share ``held`` of training is over, from there linear to ``end``."""
+
+    def __init__(self, start: float, end: float, held: float) -> None:
+        super().__init__(start, end, 1.0)
+        self.held = held
+
+    def __call__(self, progress_remaining: float) -> float:
+        """The value while ``progress_remaining`` of training, 1 to 0, is left."""
+        return super().__call__(min(1.0, progress_remaining / (1.0 - self.held)))
 
 
 class Exploration(OnPolicyAlgorithm):

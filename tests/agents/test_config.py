@@ -190,6 +190,20 @@ def test_a_linear_schedule_goes_from_start_to_end(key: str, text: str) -> None:
     assert [schedule(share) for share in remaining] == pytest.approx([1e-3, 7.75e-4, 5.5e-4, 1e-4], rel=1e-12)
 
 
+@pytest.mark.parametrize("key", ["std", "ent_coef"])
+def test_exploration_may_hold_its_start_for_a_share_of_training(key: str) -> None:
+    schedule = construct({key: "linear(0.6, 0.1, 0.75)"})[key]
+    remaining = [1.0, 0.5, 0.25, 0.125, 0.05, 0.0]
+    assert [schedule(share) for share in remaining] == pytest.approx([0.6, 0.6, 0.6, 0.35, 0.2, 0.1], rel=1e-12)
+
+
+@pytest.mark.parametrize("text", ["linear(1, 2, 1)", "linear(1, 2, -0.1)", "linear(1, 2, 0.5, 0.6)", "linear(1, 2, )"])
+def test_a_share_that_no_training_has_is_refused(text: str) -> None:
+    forms = "a number, or linear(start, end), or linear(start, end, share of training before it moves)"
+    with pytest.raises(ValueError, match=f"^{re.escape(f'cannot read std {text!r}; accepted: {forms}')}$"):
+        AgentConfig("ppo", {"std": text})
+
+
 def test_a_schedule_may_end_at_zero() -> None:
     assert construct({"learning_rate": "linear(1e-3, 0)"})["learning_rate"](0.0) == 0.0
 
