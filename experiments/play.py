@@ -162,9 +162,11 @@ def _write(path: Path, frames: list[npt.NDArray[np.uint8]], rate: float) -> None
 
 
 def _caption(frame: npt.NDArray[np.uint8], lines: tuple[str, ...]) -> npt.NDArray[np.uint8]:
-    """``frame`` with ``lines`` on a dark band along its top."""
+    """``frame`` with ``lines`` on a dark band along its top, a long one in smaller letters."""
     band = np.full((96, frame.shape[1], 3), 24, np.uint8)
     for number, line in enumerate(lines):
-        origin = (10, 24 * (number + 1))
-        cv2.putText(band, line, origin, cv2.FONT_HERSHEY_SIMPLEX, 0.5, (235, 235, 235), 1, cv2.LINE_AA)
+        origin, font = (10, 24 * (number + 1)), cv2.FONT_HERSHEY_SIMPLEX
+        (width, _), _ = cv2.getTextSize(line, font, 0.5, 1)
+        size = 0.5 * min(1.0, (frame.shape[1] - 20) / width)
+        cv2.putText(band, line, origin, font, size, (235, 235, 235), 1, cv2.LINE_AA)
     return np.asarray(np.concatenate((band, frame)), np.uint8)

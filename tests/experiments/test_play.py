@@ -181,3 +181,11 @@ def test_a_video_that_goes_on_after_a_fall_is_as_long_as_the_horizon(
     ended, went_on = filmed
     assert len(ended) < len(went_on) == 150
     assert [frame.tobytes() for frame in ended] == [frame.tobytes() for frame in went_on[: len(ended)]]
+
+
+@pytest.mark.parametrize("line", ["short", "long " * 30])
+def test_a_caption_ends_before_its_picture_does(line: str) -> None:
+    band = play._caption(np.zeros((10, 480, 3), np.uint8), (line,))[:-10, :, 0]
+    written = np.flatnonzero((band != 24).any(axis=0))
+    assert 8 <= written[0] <= 14
+    assert written[-1] <= 472
