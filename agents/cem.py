@@ -90,7 +90,7 @@ class CEM(BaseAlgorithm):
         sigma: float = 0.05,
         extra_noise: float | Schedule = 0.015,
         smoothing: float = 0.3,
-        episode_steps: int = 0,
+        episode_steps: float | Schedule = 0,
         normalize_observation: bool = True,
         policy_kwargs: dict[str, Any] | None = None,
         tensorboard_log: str | None = None,
@@ -105,7 +105,8 @@ class CEM(BaseAlgorithm):
         ``sigma``: standard deviation of the parameters in the first generation.
         ``extra_noise``: standard deviation that is added after each generation (the variances add up), or a schedule.
         ``smoothing``: share of the way to the elites' mean that the mean goes; 1 goes all of it.
-        ``episode_steps``: environment steps that an individual is judged on at most; 0 judges whole episodes.
+        ``episode_steps``: environment steps that an individual is judged on at most; 0 judges whole episodes. Short
+        ones tell more about a gait for their price, long ones whether it lasts: a schedule goes from one to the other.
         ``normalize_observation``: whether ``env`` normalises what it shows; :func:`agents.make.normalize` does it.
 
         Raises:
@@ -128,10 +129,11 @@ class CEM(BaseAlgorithm):
                 raise ValueError(f"{name} is {share}; it must be above 0 and at most 1")
         if not sigma > 0:
             raise ValueError(f"sigma is {sigma}; it must be above 0")
-        if not isinstance(episode_steps, int) or episode_steps < 0:
-            raise ValueError(f"episode_steps is {episode_steps}; it must be 0 (whole episodes) or more")
+        self.length_schedule = FloatSchedule(episode_steps)
+        for steps in (episode_steps,) if not callable(episode_steps) else map(episode_steps, (1.0, 0.0)):
+            if steps < 0 or steps != int(steps):
+                raise ValueError(f"episode_steps is {steps}; it must be 0 (whole episodes) or more, without decimals")
         self.elite_fraction, self.sigma, self.smoothing = elite_fraction, sigma, smoothing
-        self.episode_steps = episode_steps
         self.noise_schedule = FloatSchedule(extra_noise)
         if _init_setup_model:
             self._setup_model()
@@ -165,6 +167,7 @@ class CEM(BaseAlgorithm):
         while self.num_timesteps < total:
             callback.on_rollout_start()
             individuals = sample(self._mean(), self.variance, self.n_envs)
+            self._update_current_progress_remaining(self.num_timesteps, total)
             returns = self._judge(individuals, callback)
             if returns is None:
                 break
@@ -194,7 +197,8 @@ class CEM(BaseAlgorithm):
         moving = watched(env)
         moving[:] = True
         observations: Any = env.reset()
-        while standing.any() and (not self.episode_steps or lengths.max() < self.episode_steps):
+        limit = round(self.length_schedule(self._current_progress_remaining)) or np.inf
+        while standing.any() and lengths.max() < limit:
             observations, rewards, dones, infos = env.step(population.act(observations[:, None])[:, 0])
             self.num_timesteps += int(standing.sum())
             returns += np.where(standing, rewards, 0.0)

@@ -54,7 +54,7 @@ _ABOVE_ZERO = ("learning_rate", "clip_range", "clip_range_vf", "max_grad_norm", 
 _FROM_ZERO = ("action_noise", "target_policy_noise", "target_noise_clip", "cg_damping", "noise", "extra_noise")
 _UP_TO_ONE = ("gamma", "gae_lambda", "tau", "line_search_shrinking_factor")
 _OR_ELSE = {"gradient_steps": -1, "clip_range_vf": None, "target_kl": None, "n_top": None, "action_noise": None}
-SCHEDULED = ("learning_rate", "clip_range", "clip_range_vf", "std", "delta_std", "extra_noise")
+SCHEDULED = ("learning_rate", "clip_range", "clip_range_vf", "std", "delta_std", "extra_noise", "episode_steps")
 _TO_ZERO = ("learning_rate", "clip_range", "clip_range_vf", "ent_coef", "extra_noise")
 """Schedules that may start or end at 0."""
 _SCHEDULE = re.compile(r"^linear\(\s*([^,()]+)\s*,\s*([^,()]+)\s*(?:,\s*([^,()]+)\s*)?\)$")

@@ -10,6 +10,7 @@ from stable_baselines3.common.vec_env import VecEnv
 
 import envs
 from agents import AgentConfig, ImageOptions, LatentOptions, make_agent
+from agents.config import construct
 from experiments import epopt, identify_config, privileged
 from pipelines import (
     PIPELINES,
@@ -157,7 +158,8 @@ class RunConfig:
     @property
     def training_horizon(self) -> int:
         """Environment steps that a training return sums up at most."""
-        return min(self.horizon, self.agent.hyperparameters.get("episode_steps", 0) or self.horizon)
+        steps = construct(self.agent.hyperparameters).get("episode_steps", 0)
+        return min(self.horizon, int(max(steps(1.0), steps(0.0)) if callable(steps) else steps) or self.horizon)
 
     @property
     def sees(self) -> Pipeline:

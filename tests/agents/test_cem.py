@@ -190,6 +190,14 @@ def test_who_has_fallen_earns_no_more_and_steps_no_more(
     assert row["rollout/ep_len_mean"] == pytest.approx(np.mean(lengths))
 
 
+def test_episodes_may_become_longer_with_training() -> None:
+    agent, rows = build(ladders(None, None), episode_steps="linear(1, 5)", normalize_observation=False)
+    agent.learn(20)
+    # After 0, 2, 4, 8 and 14 of 20 steps the limit is 1, 1.4, 1.8, 2.6 and 3.8 steps for each of the two.
+    assert [row["rollout/ep_len_mean"] for row in rows] == [1, 1, 2, 3, 4]
+    assert [row["step"] for row in rows] == [2, 4, 8, 14, 22]
+
+
 def test_the_last_row_is_of_the_last_generation_alone() -> None:
     agent, rows = build(ladders(2, 3), normalize_observation=False)
     agent.learn(11)  # generations of 5 steps
@@ -310,8 +318,9 @@ def test_observations_are_normalised_if_asked_for(asked: bool, name: str) -> Non
         ({"elite_fraction": 1.5}, "elite_fraction is 1.5; it must be above 0 and at most 1"),
         ({"sigma": 0}, "sigma is 0; it must be above 0"),
         ({"smoothing": 0}, "smoothing is 0; it must be above 0 and at most 1"),
-        ({"episode_steps": -1}, "episode_steps is -1; it must be 0 (whole episodes) or more"),
-        ({"episode_steps": 2.5}, "episode_steps is 2.5; it must be 0 (whole episodes) or more"),
+        ({"episode_steps": -1}, "episode_steps is -1; it must be 0 (whole episodes) or more, without decimals"),
+        ({"episode_steps": 2.5}, "episode_steps is 2.5; it must be 0 (whole episodes) or more, without decimals"),
+        ({"episode_steps": "linear(1, 2.5)"}, "episode_steps is 2.5; it must be 0 (whole episodes) or more, without"),
     ],
 )
 def test_impossible_hyperparameters_are_refused_in_one_line(hyperparameters: dict[str, Any], message: str) -> None:

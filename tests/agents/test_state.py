@@ -44,7 +44,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "reinforce": {"n_steps": 16, "batch_size": 32, "n_critic_updates": 2, "std": "linear(1.0, 0.2)"},
     "sac": _REPLAY,
     "tqc": _REPLAY,
-    "cem": {"episode_steps": 8, "extra_noise": "linear(0.1, 0)", "policy_kwargs": {"net_arch": [8]}},
+    "cem": {"episode_steps": "linear(4, 8)", "extra_noise": "linear(0.1, 0)", "policy_kwargs": {"net_arch": [8]}},
     "td3": {**_REPLAY, "action_noise": 0.1},
     "crossq": _REPLAY,
     "ars": {"n_delta": 2, "n_top": 1, "learning_rate": "linear(0.1, 0.01)", "delta_std": "linear(0.1, 0.05)"},
@@ -112,7 +112,7 @@ def plain(tree: Any) -> Any:
 @pytest.mark.parametrize(
     ("name", "steps", "total"),
     [
-        ("cem", 96, 224),
+        ("cem", 116, 224),
         *((name, 128, 320) for name in ("ppo", "recurrent_ppo", "a2c", "trpo", "reinforce")),
         ("sac", 120, 280),
         *((name, 240, 280) for name in ("sac", "tqc", "td3", "crossq")),

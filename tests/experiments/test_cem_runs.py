@@ -92,10 +92,11 @@ def test_info_tells_the_range_and_over_how_many_steps(
 
 
 def test_a_training_return_is_over_what_an_individual_is_judged_on() -> None:
-    def steps(horizon: int, episode_steps: int) -> int:
+    def steps(horizon: int, episode_steps: int | str) -> int:
         return RunConfig(horizon=horizon, agent=AgentConfig("cem", {"episode_steps": episode_steps})).training_horizon
 
     assert (steps(500, 150), steps(100, 150), steps(500, 0)) == (150, 100, 500)
+    assert (steps(500, "linear(100, 400)"), steps(300, "linear(100, 400)")) == (400, 300)
     assert RunConfig(horizon=500).training_horizon == 500
 
 
