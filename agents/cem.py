@@ -130,9 +130,11 @@ class CEM(BaseAlgorithm):
         if not sigma > 0:
             raise ValueError(f"sigma is {sigma}; it must be above 0")
         self.length_schedule = FloatSchedule(episode_steps)
-        for steps in (episode_steps,) if not callable(episode_steps) else map(episode_steps, (1.0, 0.0)):
-            if steps < 0 or steps != int(steps):
-                raise ValueError(f"episode_steps is {steps}; it must be 0 (whole episodes) or more, without decimals")
+        for steps in [episode_steps(1.0), episode_steps(0.0)] if callable(episode_steps) else [episode_steps or 1]:
+            if steps < 1 or steps != int(steps):
+                raise ValueError(
+                    f"episode_steps is {steps}; it must be an integer of 1 or more, or 0 for whole episodes"
+                )
         self.elite_fraction, self.sigma, self.smoothing = elite_fraction, sigma, smoothing
         self.noise_schedule = FloatSchedule(extra_noise)
         if _init_setup_model:

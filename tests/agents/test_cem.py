@@ -318,9 +318,10 @@ def test_observations_are_normalised_if_asked_for(asked: bool, name: str) -> Non
         ({"elite_fraction": 1.5}, "elite_fraction is 1.5; it must be above 0 and at most 1"),
         ({"sigma": 0}, "sigma is 0; it must be above 0"),
         ({"smoothing": 0}, "smoothing is 0; it must be above 0 and at most 1"),
-        ({"episode_steps": -1}, "episode_steps is -1; it must be 0 (whole episodes) or more, without decimals"),
-        ({"episode_steps": 2.5}, "episode_steps is 2.5; it must be 0 (whole episodes) or more, without decimals"),
-        ({"episode_steps": "linear(1, 2.5)"}, "episode_steps is 2.5; it must be 0 (whole episodes) or more, without"),
+        ({"episode_steps": -1}, "episode_steps is -1; it must be an integer of 1 or more, or 0 for whole episodes"),
+        ({"episode_steps": 2.5}, "episode_steps is 2.5; it must be an integer of 1 or more, or 0 for whole episodes"),
+        ({"episode_steps": "linear(1, 2.5)"}, "episode_steps is 2.5; it must be an integer of 1 or more"),
+        ({"episode_steps": "linear(0, 9)"}, "episode_steps is 0.0; it must be an integer of 1 or more"),
     ],
 )
 def test_impossible_hyperparameters_are_refused_in_one_line(hyperparameters: dict[str, Any], message: str) -> None:
