@@ -166,10 +166,10 @@ class CEM(BaseAlgorithm):
         total, callback = self._setup_learn(total_timesteps, callback, reset_num_timesteps, tb_log_name, progress_bar)
         self.variance = self.variance.to(self.device)  # out of a checkpoint it comes to the CPU
         callback.on_training_start(locals(), globals())
+        self._update_current_progress_remaining(self.num_timesteps, total)  # a checkpoint does not carry it
         while self.num_timesteps < total:
             callback.on_rollout_start()
             individuals = sample(self._mean(), self.variance, self.n_envs)
-            self._update_current_progress_remaining(self.num_timesteps, total)
             returns = self._judge(individuals, callback)
             if returns is None:
                 break

@@ -142,23 +142,7 @@ def construct(hyperparameters: Mapping[str, Any]) -> dict[str, Any]:
     for key, value in hyperparameters.items():
         arguments[key] = value
         if isinstance(value, str) and (key in SCHEDULED or _SCHEDULE.match(value.strip())):
-            match = _SCHEDULE.match(value.strip())
-            try:
-                numbers = [float(number) for number in (match.groups() if match else (value,)) if number is not None]
-                if len(numbers) == 3 and not (key in _HELD and 0 <= numbers[2] < 1):
-                    raise ValueError
-            except ValueError:
-                forms = "linear(start, end)"
-                if key in _HELD:
-                    forms += ", or linear(start, end, share of training before it moves)"
-                raise ValueError(f"cannot read {key} {value!r}; accepted: a number, or {forms}") from None
-            arguments[key] = numbers[0]
-            if len(numbers) > 1:
-                start, end, *held = numbers
-                arguments[key] = HeldSchedule(start, end, *held) if held else LinearSchedule(start, end, 1.0)
-            for number in numbers[:2]:
-                if match is None or number != 0 or key not in _TO_ZERO:
-                    _check_number(key, number)
+            arguments[key] = _read(key, value)
         else:
             _check_number(key, value)
         if key == "policy_kwargs":
@@ -166,6 +150,31 @@ def construct(hyperparameters: Mapping[str, Any]) -> dict[str, Any]:
         elif key == "replay_buffer_kwargs" and not isinstance(value, Mapping | None):
             raise ValueError(f"hyperparameter {key} is {value!r}; it must be a mapping, or None")
     return arguments
+
+
+def _read(key: str, text: str) -> float | LinearSchedule:
+    """The number, or the schedule, that ``text`` says.
+
+    Raises:
+        ValueError: it says neither, or a value is impossible.
+    """
+    match = _SCHEDULE.match(text.strip())
+    try:
+        start, *rest = [float(number) for number in (match.groups() if match else (text,)) if number is not None]
+        if len(rest) == 2 and not (key in _HELD and 0 <= rest[1] < 1):
+            raise ValueError
+    except ValueError:
+        forms = "linear(start, end)"
+        if key in _HELD:
+            forms += ", or linear(start, end, share of training before it moves)"
+        raise ValueError(f"cannot read {key} {text!r}; accepted: a number, or {forms}") from None
+    for number in (start, *rest[:1]):
+        if match is None or number != 0 or key not in _TO_ZERO:
+            _check_number(key, number)
+    if not rest:
+        return start
+    end, *held = rest
+    return HeldSchedule(start, end, *held) if held else LinearSchedule(start, end, 1.0)
 
 
 def _policy_kwargs(given: Any) -> dict[str, Any]:

@@ -170,7 +170,10 @@ REFUSED: list[tuple[list[str], str]] = [
     (["study", "broken.yaml"], "broken.yaml: not valid YAML"),
     (["study", "demo", "--workers", "-1"], "workers is -1; it must be 0"),
     (["search"], "Missing from simgap search: STR A search that ships with simgap"),
-    (["search", "unheard-of"], "unknown search 'unheard-of'; accepted: hopper-a2c, hopper-ppo, hopper-small, or"),
+    (
+        ["search", "unheard-of"],
+        "unknown search 'unheard-of'; accepted: hopper-a2c, hopper-ppo, hopper-small, or the path",
+    ),
     (["search", "broken.yaml"], "broken.yaml: not valid YAML"),
     (["search", "space.yaml"], "space.yaml: parameters.stepz = 1: stepz: unknown key (accepted: study, figure"),
     (["search", "hopper-small", "--workers", "-1"], "workers is -1; it must be 0 (one a core) or more"),
