@@ -58,7 +58,7 @@ SCHEDULED = ("learning_rate", "clip_range", "clip_range_vf", "std", "delta_std",
 _TO_ZERO = ("learning_rate", "clip_range", "clip_range_vf", "ent_coef", "extra_noise")
 """Schedules that may start or end at 0."""
 _SCHEDULE = re.compile(r"^linear\(\s*([^,()]+)\s*,\s*([^,()]+)\s*(?:,\s*([^,()]+)\s*)?\)$")
-_HELD = ("std", "ent_coef")
+_HELD = ("std", "ent_coef", "extra_noise", "episode_steps")
 """Schedules that may hold their start for a while: classes of ours follow them, and an export goes without."""
 
 

@@ -20,6 +20,6 @@ def export(run: Run, path: Path) -> Path:
     if path.suffix != ".zip":
         raise ValueError(f"{path}: accepted: a file name that ends in .zip")
     agent = load_folded(run)
-    ours = ["ent_schedule", "std_schedule"]  # that only training here reads
+    ours = ["ent_schedule", "std_schedule", "noise_schedule", "length_schedule"]  # that only training here reads
     write_with(path, lambda temporary: agent.save(temporary, exclude=["env", "_vec_normalize_env", *ours]))
     return path

@@ -190,8 +190,8 @@ def test_a_linear_schedule_goes_from_start_to_end(key: str, text: str) -> None:
     assert [schedule(share) for share in remaining] == pytest.approx([1e-3, 7.75e-4, 5.5e-4, 1e-4], rel=1e-12)
 
 
-@pytest.mark.parametrize("key", ["std", "ent_coef"])
-def test_exploration_may_hold_its_start_for_a_share_of_training(key: str) -> None:
+@pytest.mark.parametrize("key", ["std", "ent_coef", "extra_noise", "episode_steps"])
+def test_a_schedule_of_ours_may_hold_its_start_for_a_share_of_training(key: str) -> None:
     schedule = construct({key: "linear(0.6, 0.1, 0.75)"})[key]
     remaining = [1.0, 0.5, 0.25, 0.125, 0.05, 0.0]
     assert [schedule(share) for share in remaining] == pytest.approx([0.6, 0.6, 0.6, 0.35, 0.2, 0.1], rel=1e-12)

@@ -68,15 +68,18 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
     cluster.shutdown()
 
 
-def worker_of(run: str) -> int:
-    """The Ray worker whose child trains the run of this cell; 0 if there is none now."""
+def worker_of(run: Path) -> int:
+    """The Ray worker whose child trains this run of a study, by its path below ``runs/``; 0 if there is none now.
+
+    The study is part of it: a test beside this one may train the same cell.
+    """
     for process in Path("/proc").glob("[0-9]*"):
         try:
             words = (process / "cmdline").read_bytes().decode().split("\0")
             status = (process / "status").read_text()
         except OSError:
             continue
-        if "experiments.worker" in words and any(run in word for word in words):
+        if "experiments.worker" in words and any(str(run) in word for word in words):
             return int(next(line.split()[1] for line in status.splitlines() if line.startswith("PPid")))
     return 0
 
@@ -114,16 +117,17 @@ def same_numbers(root: Path, local: Path) -> list[Run]:
 def test_a_killed_worker_and_a_killed_node_cost_no_number(
     study: StudyConfig, local: Path, cluster: Cluster, tmp_path: Path
 ) -> None:
-    cells = [tmp_path / "runs" / config.path for config in study.runs()]
+    paths = [config.path for config in study.runs()]
+    cells = [tmp_path / "runs" / path for path in paths]
     killed: list[int] = []
 
     def kill() -> None:
         wait_for(lambda: len(list_checkpoints(cells[0] / "checkpoints")) == 2)
-        worker = wait_for(lambda: worker_of(cells[0].parent.name))
+        worker = wait_for(lambda: worker_of(paths[0]))
         os.kill(worker, signal.SIGKILL)
         killed.append(int(list_checkpoints(cells[0] / "checkpoints")[-1].name))
         wait_for(lambda: len(list_checkpoints(cells[1] / "checkpoints")) == 2)
-        worker = wait_for(lambda: worker_of(cells[1].parent.name))
+        worker = wait_for(lambda: worker_of(paths[1]))
         status = Path(f"/proc/{worker}/status").read_text()
         raylet = int(next(line.split()[1] for line in status.splitlines() if line.startswith("PPid")))
         (node,) = [node for node in cluster.worker_nodes if node.all_processes["raylet"][0].process.pid == raylet]
@@ -145,14 +149,14 @@ def test_a_killed_worker_and_a_killed_node_cost_no_number(
 
 
 def test_runs_travel_through_a_store(study: StudyConfig, local: Path, cluster: Cluster, tmp_path: Path) -> None:
-    cell = study.runs()[0].path.parent.name
+    path = study.runs()[0].path
     store = tmp_path / "store"
 
     def kill() -> None:
         wait_for(
-            lambda: any("checkpoints" in file.read_text() for file in store.glob(f"spread/{cell}/*/manifest.json"))
+            lambda: any("checkpoints" in file.read_text() for file in store.glob(f"{path.parent}/*/manifest.json"))
         )
-        os.kill(wait_for(lambda: worker_of(cell)), signal.SIGKILL)
+        os.kill(wait_for(lambda: worker_of(path)), signal.SIGKILL)
 
     killer = meanwhile(kill)
     where = ExecutorConfig("ray", cluster.address, f"file://{store}")

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import sb3_contrib
 import stable_baselines3
 from stable_baselines3.common.base_class import BaseAlgorithm
 
@@ -43,15 +44,22 @@ def test_the_zip_acts_like_the_run_on_raw_observations(
     assert np.ptp(actions, axis=0).max() > 1e-4  # the policy does look at its observation
 
 
-def test_schedules_of_exploration_are_not_in_the_zip(tiny: Callable[..., RunConfig], tmp_path: Path) -> None:
+def test_schedules_of_ours_are_not_in_the_zip(tiny: Callable[..., RunConfig], tmp_path: Path) -> None:
     """They are objects of classes here, which a reader with SB3 alone could not build."""
-    hyperparameters = {"n_steps": 16, "std": "linear(0.6, 0.1, 0.5)", "ent_coef": "linear(0.01, 0, 0.5)"}
-    config = tiny(agent={"name": "a2c", "hyperparameters": hyperparameters}, steps=128)
-    path = export(train(config, tmp_path / "runs", num_threads=1), tmp_path / "policy.zip")
-    with zipfile.ZipFile(path) as file:
-        stored = json.loads(file.read("data"))
-    assert not {"std_schedule", "ent_schedule"} & set(stored)
-    loaded = stable_baselines3.A2C.load(path, device="cpu")
+    given = {
+        "a2c": {"n_steps": 16, "std": "linear(0.6, 0.1, 0.5)", "ent_coef": "linear(0.01, 0, 0.5)"},
+        "cem": {"episode_steps": "linear(4, 8, 0.5)", "extra_noise": "linear(0.1, 0, 0.5)"},
+    }
+    zips = {}
+    for name, hyperparameters in given.items():
+        config = tiny(agent={"name": name, "hyperparameters": hyperparameters}, steps=128)
+        zips[name] = export(train(config, tmp_path / "runs", num_threads=1), tmp_path / f"{name}.zip")
+        with zipfile.ZipFile(zips[name]) as file:
+            stored = json.loads(file.read("data"))
+        assert not {"std_schedule", "ent_schedule", "length_schedule", "noise_schedule"} & set(stored)
+        assert "HeldSchedule" not in json.dumps(stored)
+    sb3_contrib.ARS.load(zips["cem"], device="cpu")
+    loaded = stable_baselines3.A2C.load(zips["a2c"], device="cpu")
     np.testing.assert_allclose(loaded.policy.log_std.detach().exp(), 0.1, rtol=1e-6)
 
 
