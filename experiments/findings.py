@@ -116,13 +116,13 @@ def answer(study: Mapping[str, Any], summary: pd.DataFrame, gaps: pd.DataFrame) 
         if setting and not gaps.empty:
             said = "; ".join(_in_short(row, study["target"]) for row in rows)
             where = f"per {horizons(group)}-step episode in {study['source']} and {study['target']}"
-            sentences.append(f"{setting[0].upper()}{setting[1:]}, {where}: {said}.")
+            sentences.append(f"{setting}, {where}: {said}.")  # a name, written as it is
             continue
         said_in_full = [
             _level(row) if gaps.empty else _gap_sentence(row, study["source"], study["target"]) for row in rows
         ]
         if setting:
-            said_in_full[0] = f"{setting[0].upper()}{setting[1:]}: {said_in_full[0][0].lower()}{said_in_full[0][1:]}"
+            said_in_full[0] = f"{setting}: {said_in_full[0][0].lower()}{said_in_full[0][1:]}"
         sentences += said_in_full
     return sentences
 

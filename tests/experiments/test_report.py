@@ -312,13 +312,13 @@ def test_settings_are_told_apart_when_a_study_has_several(tmp_path: Path) -> Non
         both = [frame, frame.assign(pipeline="pixels")]
         pd.concat(both).to_csv(tmp_path / name, index=False)
     text = words(write_report(tmp_path))
-    short = "Pixels, per 500-step episode in source and target: 1700 and 1000 with no randomisation (loses 700, 95 %"
+    short = "pixels, per 500-step episode in source and target: 1700 and 1000 with no randomisation (loses 700, 95 %"
     assert short in text
     assert (
         "; 1650 and 1560 with uniform (loses 90, 95 % interval 90 to 90), in target 560 more than without (95 %" in text
     )
     assert "; 1100 and 1800 trained in target." in text
-    assert text.index("State, per 500-step episode") < text.index("uniform (loses") < text.index(short)
+    assert text.index("state, per 500-step episode") < text.index("uniform (loses") < text.index(short)
     assert "state · source · uniform 1650" in text
     assert "masters the source (pixels) met" in text
 
@@ -346,8 +346,8 @@ def test_figures_have_charts_of_their_own_and_their_horizon_beside_them(tmp_path
         f"What each policy earns: {ant} Return per episode of 1000 steps.",
         "What each policy earns: hopper Return per episode of 500 steps.",
         f"Returns per episode of 500 (hopper) or 1000 ({ant}) steps; interquartile",
-        "Hopper, per 500-step episode in source and target: 1700 and 1000 with no randomisation (loses 700",
-        "Ant[forward_reward_weight=2], per 1000-step episode in source and target: 3400 and 2000 with no",
+        "hopper, per 500-step episode in source and target: 1700 and 1000 with no randomisation (loses 700",
+        f"{ant}, per 1000-step episode in source and target: 3400 and 2000 with no",
         "hopper · source · uniform 1650 1560 90 90 to 90 5 % 70 %",
         f"{ant} · source · uniform 3300 3120 180 180 to 180 5 % 70 %",
         "walks met goal ≥ 3000, reached 3400",
