@@ -13,6 +13,8 @@ MAX_SIZE = 4096
 """Edge of a frame at most, px."""
 PIECE = 2.0
 """Edge of a floor's piece in fast frames, m. Lighting is computed at the corners and interpolated between."""
+REACH = 0.6
+"""How far from a floor's middle a camera sees it where it is, as a share of half its edge."""
 
 
 class Camera:
@@ -73,6 +75,8 @@ class Looks(Protocol):
 class Renderer:
     """Draws RGB frames ``(size, size, 3)`` of one model's simulations through one camera.
 
+    The floor has no end in them, as it has none in the physics: see :meth:`_lay_floor`.
+
     ``fast`` leaves out multisampling, shadows and reflections, and draws planes in larger pieces: the hopper's floor
     alone took three quarters of the time. Nothing else of the picture changes by more than one of 256 levels.
 
@@ -86,11 +90,12 @@ class Renderer:
         check_size(size)
         self.model = model = copy.copy(model)
         """A copy that frames are made of: its geoms and materials are what is seen."""
+        planes = model.geom_type == mujoco.mjtGeom.mjGEOM_PLANE
+        self._floors = np.flatnonzero(planes & (model.geom_size[:, :2] > 0).all(axis=1))
         # A buffer of the frame's own size: a larger one is cleared for each frame too.
         model.vis.global_.offwidth = model.vis.global_.offheight = size
         if fast:
             model.vis.quality.offsamples = 0
-            planes = model.geom_type == mujoco.mjtGeom.mjGEOM_PLANE
             model.geom_size[planes, 2] = np.maximum(model.geom_size[planes, 2], PIECE)
         try:
             self._renderer = mujoco.Renderer(model, height=size, width=size)
@@ -116,10 +121,29 @@ class Renderer:
             # Painting needs the context, which mujoco.Renderer keeps to itself.
             self._renderer._gl_context.make_current()
             looks.dress(self.model, data, self._renderer._mjr_context, self.camera.id, env, episode)
+        self._lay_floor(data)
         self._renderer.update_scene(data, camera=self.camera.id)
         if look is not None:
             looks.decorate(self._renderer.scene, data, self.camera.id, env)
         return np.asarray(self._renderer.render(), np.uint8)
+
+    def _lay_floor(self, data: mujoco.MjData) -> None:
+        """Move a plane that the camera is about to leave, by whole periods of its texture: the picture stays the same.
+
+        MuJoCo draws a plane up to its size, while it is endless in the physics: a half cheetah leaves the 40 m of
+        Gymnasium's in 200 steps. The place in ``data`` is computed anew by the next ``mj_forward`` or ``mj_step``.
+        """
+        model = self.model
+        for plane in self._floors:
+            axes = data.geom_xmat[plane].reshape(3, 3)[:, :2]
+            half = model.geom_size[plane, :2]
+            texture = model.geom_matid[plane]
+            period = half
+            if texture >= 0:  # texrepeat counts periods on the plane, or in two metres
+                period = 2 * (1 if model.mat_texuniform[texture] else half) / model.mat_texrepeat[texture]
+            stride = period * np.maximum(REACH * half // period, 1)
+            away = (data.cam_xpos[self.camera.id] - model.geom_pos[plane]) @ axes
+            data.geom_xpos[plane] = model.geom_pos[plane] + axes @ (stride * np.trunc(away / stride))
 
     def close(self) -> None:
         """Free the OpenGL context."""

@@ -128,3 +128,18 @@ def test_every_figure_has_a_camera_that_follows_it() -> None:
             seen.append(data.cam_xpos[camera.id].copy())
         np.testing.assert_allclose(seen[1] - seen[0], [0.7, 0, 0], atol=1e-12, err_msg=figure)
         assert seen[0][1] < -1  # from the side
+
+
+@pytest.mark.parametrize("figure", [name for name in envs.FIGURES if name != "inverted_pendulum"])
+def test_the_floor_has_no_end(figure: str) -> None:
+    """120 m away is a whole number of checks from the start, and four to six times what MuJoCo draws."""
+    model = load_model(envs.task_of(figure))
+    data = mujoco.MjData(model)
+    renderer = Renderer(model, "track", size=64, fast=True)
+    frames = []
+    for place in ([0, 0], [119.5, 0], [120, -120 if model.jnt_type[0] == mujoco.mjtJoint.mjJNT_FREE else 0]):
+        data.qpos[:2] = model.qpos0[:2] + place
+        frames.append(renderer.frame(model, data).astype(int))
+    renderer.close()
+    assert np.abs(frames[2] - frames[0]).mean() < 0.1
+    assert np.abs(frames[1] - frames[0]).mean() > 5  # the checks move by
