@@ -95,12 +95,20 @@ def play_episode(policy: Policy, seed: int, watch: Watch) -> float:
 
 
 def record_video(
-    run: Run, domain: str, path: Path, seed: int = 0, sight: str = "", loops: int = 1, keep_going: bool = False
+    run: Run,
+    domain: str,
+    path: Path,
+    seed: int = 0,
+    sight: str = "",
+    loops: int = 1,
+    keep_going: bool = False,
+    fill: bool = False,
 ) -> Path:
     """Write episodes of the run's policy in ``domain`` as an MP4 in real time, with their numbers drawn on it.
 
     The first of ``loops`` episodes starts from ``seed``, the second from ``seed + 1``. With ``keep_going`` they go on
-    after a fall. With a ``sight`` other than its pipeline's own, the policy sees the domain through that.
+    after a fall; with ``fill``, more episodes follow until all are as long as one without a fall. With a ``sight``
+    other than its pipeline's own, the policy sees the domain through that.
 
     Raises:
         ValueError: an unknown domain or sight, no checkpoint, an impossible number, or a suffix other than .mp4.
@@ -115,10 +123,14 @@ def record_video(
     frames: list[npt.NDArray[np.uint8]] = []
     through = sight or run.config.sees.sights[0]
     with closing(policy.env), closing(Painter(policy)) as painter:
-        for episode in range(loops):
-            counted = f"episode {episode + 1} of {loops}, " if loops > 1 else ""
+        episode = played = 0
+        while episode < loops or (fill and played < run.config.horizon):
+            of = f" of {loops}" if loops > 1 else ""
+            counted = f"episode {episode + 1}{of}, " if of or episode else ""
 
             def watch(step: int, total: float, counted: str = counted) -> bool:
+                nonlocal played
+                played += 1
                 if step % stride == 0:
                     fallen = "   fallen" if isinstance(simulation.task, Unending) and simulation.task.fallen else ""
                     lines = (
@@ -130,6 +142,7 @@ def record_video(
                 return True
 
             play_episode(policy, seed + episode, watch)
+            episode += 1
     _write(path, frames, 1 / (simulation.dt * stride))
     return path
 

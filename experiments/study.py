@@ -123,8 +123,9 @@ def collect(
 ) -> None:
     """Gather what runs produced into the study's directory: tables, provenance and one video a cell.
 
-    The rows of runs that were ``published`` there before are kept, as are their videos; those of another study are
-    taken over. ``spent`` says when the study ``started`` and its wall-clock ``wall_s``, s.
+    A video has the first seed's first episode, and the next ones where that ends in a fall. The rows of runs that were
+    ``published`` there before are kept, as are their videos; those of another study are taken over. ``spent`` says when
+    the study ``started`` and its wall-clock ``wall_s``, s.
     """
     here = provenance()  # first: tables that git tracks would make the source look changed
     before = directory if any(each.study == study.name for each in published.values()) else None
@@ -151,4 +152,4 @@ def collect(
             seen = "" if own else f"-through-{sight}"
             video = directory / "videos" / f"{run.directory.parent.name}{seen}-in-{study.target}.mp4"
             if not video.exists() or video.stat().st_mtime < (run.directory / "done.json").stat().st_mtime:
-                record_video(run, study.target, video, sight=sight)
+                record_video(run, study.target, video, sight=sight, fill=True)

@@ -189,3 +189,20 @@ def test_a_caption_ends_before_its_picture_does(line: str) -> None:
     written = np.flatnonzero((band != 24).any(axis=0))
     assert 8 <= written[0] <= 14
     assert written[-1] <= 472
+
+
+def test_a_filled_video_shows_more_episodes_after_a_fall(
+    filmed: list[list[npt.NDArray[np.uint8]]], tmp_path: Path
+) -> None:
+    poor = open_run(HOPPERS / "poor")
+    run = Run(replace(poor.config, horizon=300), poor.directory)
+    record_video(run, "target", tmp_path / "v.mp4", fill=True)
+    record_video(run, "target", tmp_path / "v.mp4")
+    filled, first = filmed
+    assert len(first) < 150 <= len(filled) < 300
+    # The second begins anew; its caption counts it, that of the first is as ever.
+    assert [frame.tobytes() for frame in filled[: len(first)]] == [frame.tobytes() for frame in first]
+    record_video(run, "target", tmp_path / "v.mp4", seed=1)
+    again, second = filled[len(first)], filmed[2][0]
+    assert (again[96:] == second[96:]).all()
+    assert (again[:96] != second[:96]).any()
