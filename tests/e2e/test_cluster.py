@@ -54,18 +54,22 @@ def local(study: StudyConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-@pytest.fixture
-def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
-    """A head without a CPU and two nodes with one each, every one with processes of its own."""
-    monkeypatch.setenv("RAY_worker_niceness", "0")  # Ray's own choice, 15, starves them beside other tests
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    """A head without a CPU and two nodes with one each, every one with processes of its own.
+
+    The tests share it and stand in this order because the second takes a node away and the last one its head.
+    """
     before = signal.getsignal(signal.SIGTERM)
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
-    for _ in range(2):
-        cluster.add_node(num_cpus=1)
-    signal.signal(signal.SIGTERM, before)  # the nodes are part of this process, and leave a handler to it
-    yield cluster
-    ray.shutdown()
-    cluster.shutdown()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_worker_niceness", "0")  # Ray's own choice, 15, starves them beside other tests
+        cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+        for _ in range(2):
+            cluster.add_node(num_cpus=1)
+        signal.signal(signal.SIGTERM, before)  # the nodes are part of this process, and leave a handler to it
+        yield cluster
+        ray.shutdown()
+        cluster.shutdown()
 
 
 def worker_of(run: Path) -> int:
@@ -114,6 +118,26 @@ def same_numbers(root: Path, local: Path) -> list[Run]:
     return runs
 
 
+def test_runs_travel_through_a_store(study: StudyConfig, local: Path, cluster: Cluster, tmp_path: Path) -> None:
+    path = study.runs()[0].path
+    store = tmp_path / "store"
+
+    def kill() -> None:
+        wait_for(
+            lambda: any("checkpoints" in file.read_text() for file in store.glob(f"{path.parent}/*/manifest.json"))
+        )
+        os.kill(wait_for(lambda: worker_of(path)), signal.SIGKILL)
+
+    killer = meanwhile(kill)
+    where = ExecutorConfig("ray", cluster.address, f"file://{store}")
+    _, failures = run_study(study, tmp_path / "runs", tmp_path / "results", where=where)
+    killer.join()
+    assert failures == []
+    runs = same_numbers(tmp_path, local)
+    assert max(len(run.starts()) for run in runs) == 2
+    assert all((run.directory / "learning_curve.png").exists() for run in runs)
+
+
 def test_a_killed_worker_and_a_killed_node_cost_no_number(
     study: StudyConfig, local: Path, cluster: Cluster, tmp_path: Path
 ) -> None:
@@ -146,26 +170,6 @@ def test_a_killed_worker_and_a_killed_node_cost_no_number(
     for run in runs:
         assert len(run.rows()) == 48
         assert run.result()["steps"] == 3072
-
-
-def test_runs_travel_through_a_store(study: StudyConfig, local: Path, cluster: Cluster, tmp_path: Path) -> None:
-    path = study.runs()[0].path
-    store = tmp_path / "store"
-
-    def kill() -> None:
-        wait_for(
-            lambda: any("checkpoints" in file.read_text() for file in store.glob(f"{path.parent}/*/manifest.json"))
-        )
-        os.kill(wait_for(lambda: worker_of(path)), signal.SIGKILL)
-
-    killer = meanwhile(kill)
-    where = ExecutorConfig("ray", cluster.address, f"file://{store}")
-    _, failures = run_study(study, tmp_path / "runs", tmp_path / "results", where=where)
-    killer.join()
-    assert failures == []
-    runs = same_numbers(tmp_path, local)
-    assert max(len(run.starts()) for run in runs) == 2
-    assert all((run.directory / "learning_curve.png").exists() for run in runs)
 
 
 def test_a_cluster_that_goes_away_is_one_line_and_finished_work_is_kept(cluster: Cluster, tmp_path: Path) -> None:
