@@ -23,7 +23,7 @@ class Card:
 
     figure: str
     title: str
-    """How the policy was trained."""
+    """How the policy was trained, and the options of its figure's task."""
     judged: str
     """Where it acts, and through what it sees where that is not its own pipeline."""
     value: str
@@ -58,11 +58,18 @@ def _card(video: Path, page: Path) -> Card:
     cell, _, domain = video.stem.partition("-in-")
     cell, _, sight = cell.partition("-through-")
     row = _summary(study, cell, domain, sight)
-    trained = f"{row['agent']} on {row['pipeline']}, {method(row['randomization'])}" if row else cell
+    figure, _, options = (row["figure"] if row else cell.partition("-")[0]).partition("[")
+    title = [cell]
+    if row:
+        title = [
+            f"{row['agent']} on {row['pipeline']}",
+            method(row["randomization"]),
+            f"trained in {row['train_domain']}",
+        ]
     report = next((study / name for name in ("report.html", "README.md") if (study / name).exists()), study)
     return Card(
-        figure=row["figure"] if row else cell.partition("-")[0],
-        title=f"{trained}, trained in {row['train_domain']}" if row else trained,
+        figure=figure,
+        title=", ".join(filter(None, [*title, options.rstrip("]")])),
         judged=" through ".join(filter(None, [f"in {domain}" if domain else "", sight])),
         value=number(row["iqm"]) if row else "",
         horizon=f"{row['horizon']} steps" if row else "",
@@ -79,11 +86,10 @@ def _summary(study: Path, cell: str, domain: str, sight: str) -> dict[str, Any]:
         runs = pd.read_csv(study / "runs.csv", keep_default_na=False)
         summary = pd.read_csv(study / "summary.csv", keep_default_na=False)
         found = runs[runs["cell"] == cell].iloc[:1]
-        rows = summary.merge(found[["pipeline", "randomization", "agent", "train_domain"]])
         if sight:
-            seen = found["pipeline"] + f"@{sight}"
-            rows = summary.merge(found.assign(pipeline=seen)[["pipeline", "randomization", "agent", "train_domain"]])
-        rows = rows[(rows["eval_domain"] == domain) & rows["figure"].map(lambda figure: cell.startswith(f"{figure}-"))]
+            found = found.assign(pipeline=found["pipeline"] + f"@{sight}")
+        rows = summary.merge(found[["figure", "pipeline", "randomization", "agent", "train_domain"]])
+        rows = rows[rows["eval_domain"] == domain]
     except (OSError, KeyError, ValueError):
         return {}
     return dict(rows.iloc[0]) if len(rows) else {}

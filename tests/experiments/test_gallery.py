@@ -9,20 +9,23 @@ import pytest
 from experiments import play
 from experiments.gallery import write_gallery
 
-RUNS = """cell,pipeline,randomization,agent,train_domain,seed,steps,wall_s,steps_per_s,diverged
-hopper-source-state-none-ppo,state,none,ppo,source,0,1000,1.0,1000,0
-half_cheetah-source-state-none-ppo,state,none,ppo,source,0,1000,1.0,1000,0
-hopper-source-pose-none-ppo,pose,none,ppo,source,0,1000,1.0,1000,0
+RUNS = """cell,figure,pipeline,randomization,agent,train_domain,seed
+hopper-source-state-none-ppo,hopper,state,none,ppo,source,0
+"ant,contact_forces=none-source-state-none-cem","ant[contact_forces=none]",state,none,cem,source,0
+half_cheetah-source-state-none-ppo,half_cheetah,state,none,ppo,source,0
+hopper-source-pose-none-ppo,hopper,pose,none,ppo,source,0
 """
 COLUMNS = "study,figure,horizon,pipeline,randomization,agent,steps,train_domain,eval_domain,iqm"
 SUMMARY = f"""{COLUMNS}
 s,hopper,500,state,none,ppo,1000,source,source,1700.4
 s,hopper,500,state,none,ppo,1000,source,target,1226.2
 s,half_cheetah,1000,state,none,ppo,1000,source,target,12345.6
+s,ant[contact_forces=none],1000,state,none,cem,1000,source,target,1628
 s,hopper,500,pose,none,ppo,1000,source,target,900
 s,hopper,500,pose@two-frame,none,ppo,1000,source,target,80
 """
 VIDEOS = [
+    "ant,contact_forces=none-source-state-none-cem-in-target",
     "half_cheetah-source-state-none-ppo-in-target",
     "hopper-source-pose-none-ppo-in-target",
     "hopper-source-pose-none-ppo-through-two-frame-in-target",
@@ -56,6 +59,8 @@ def cards(page: Path) -> list[str]:
 def test_each_video_is_a_card_with_its_return_under_its_figure(results: Path) -> None:
     page = write_gallery(results, results / "gallery.html")
     assert cards(page) == [
+        "cem on state, no randomisation, trained in source, contact_forces=none "
+        "1628 in 1000 steps, in target report of s",
         "ppo on state, no randomisation, trained in source 12,346 in 1000 steps, in target report of s",
         "ppo on pose, no randomisation, trained in source 900 in 500 steps, in target report of s",
         "ppo on pose@two-frame, no randomisation, trained in source "
@@ -63,10 +68,10 @@ def test_each_video_is_a_card_with_its_return_under_its_figure(results: Path) ->
         "ppo on state, no randomisation, trained in source 1226 in 500 steps, in target report of s",
     ]
     text = page.read_text()
-    assert re.findall(r"<h2>(.*)</h2>", text) == ["half cheetah", "hopper"]
-    assert text.count('href="s/report.html"') == 4
+    assert re.findall(r"<h2>(.*)</h2>", text) == ["ant", "half cheetah", "hopper"]
+    assert text.count('href="s/report.html"') == 5
     for attribute in ("muted", "loop", "playsinline", "controls"):
-        assert len(re.findall(rf"<video [^>]*\b{attribute}\b", text)) == 4
+        assert len(re.findall(rf"<video [^>]*\b{attribute}\b", text)) == 5
 
 
 def test_the_page_holds_its_videos_and_posters_itself(results: Path) -> None:
@@ -74,7 +79,7 @@ def test_the_page_holds_its_videos_and_posters_itself(results: Path) -> None:
     videos = [base64.b64decode(data) for data in re.findall(r'src="data:video/mp4;base64,([^"]+)"', text)]
     assert sorted(videos) == sorted(path.read_bytes() for path in (results / "s" / "videos").iterdir())
     posters = re.findall(r'poster="data:image/jpeg;base64,([^"]+)"', text)
-    assert len(posters) == 4
+    assert len(posters) == 5
     picture = cv2.imdecode(np.frombuffer(base64.b64decode(posters[0]), np.uint8), cv2.IMREAD_COLOR)
     assert picture is not None
     assert picture.shape == (32, 32, 3)
@@ -84,7 +89,7 @@ def test_the_page_holds_its_videos_and_posters_itself(results: Path) -> None:
 
 def test_a_page_elsewhere_links_to_the_reports_where_they_are(results: Path, tmp_path: Path) -> None:
     page = write_gallery(results, tmp_path / "pages" / "mine.html")
-    assert page.read_text().count('href="../results/s/report.html"') == 4
+    assert page.read_text().count('href="../results/s/report.html"') == 5
 
 
 def test_videos_without_a_study_are_shown_without_a_return(tmp_path: Path) -> None:
