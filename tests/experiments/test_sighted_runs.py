@@ -35,12 +35,12 @@ SIGHTED: dict[str, tuple[str, dict[str, Any]]] = {
 def config(tiny: Tiny, kind: str, teacher: Run) -> RunConfig:
     agent, changes = SIGHTED[kind]
     taught = {"teacher": str(teacher.directory)} if agent == "dagger" else {}
-    return tiny(agent, steps=256, checkpoint_every=64, **changes, **taught)
+    return tiny(agent, steps=128, checkpoint_every=64, **changes, **taught)
 
 
 @pytest.mark.parametrize("kind", SIGHTED)
 def test_it_continues_bit_identically_and_is_judged(kind: str, tiny: Tiny, ppo_run: Run, tmp_path: Path) -> None:
-    run = cut_and_judged(config(tiny, kind, ppo_run), 192, tmp_path)
+    run = cut_and_judged(config(tiny, kind, ppo_run), 64, tmp_path)
     name = run.config.sees.name
     assert set(read_episodes(run.episodes)["pipeline"]) == {name}
     other = run.config.sees.sights[1]
@@ -50,14 +50,14 @@ def test_it_continues_bit_identically_and_is_judged(kind: str, tiny: Tiny, ppo_r
 
 def test_a_buffer_of_frames_goes_along_to_where_the_agent_learns_on(tiny: Tiny, ppo_run: Run, tmp_path: Path) -> None:
     first = train(config(tiny, "replayed", ppo_run), tmp_path, num_threads=1)
-    further = dataclasses.replace(first.config, study="more", start=str(first.directory), steps=320, domain="target")
+    further = dataclasses.replace(first.config, study="more", start=str(first.directory), steps=192, domain="target")
     run = train(further, tmp_path, num_threads=1)
     old, new = (final_state(each)["agent"]["replay"] for each in (first, run))
-    assert (old["pos"], new["pos"]) == (64, 80)
-    np.testing.assert_array_equal(new["frames"][:64], old["frames"][:64])
-    np.testing.assert_array_equal(new["fields"]["rewards"][:64], old["fields"]["rewards"])
+    assert (old["pos"], new["pos"]) == (32, 48)
+    np.testing.assert_array_equal(new["frames"][:32], old["frames"][:32])
+    np.testing.assert_array_equal(new["fields"]["rewards"][:32], old["fields"]["rewards"])
     # Every episode that was cut where the first run ended keeps its last frame beside those of the new ones.
-    assert new["ended"][63].all()
+    assert new["ended"][31].all()
 
 
 def first_frame(run: Run, path: Path) -> np.ndarray[Any, Any]:
@@ -71,7 +71,8 @@ def first_frame(run: Run, path: Path) -> np.ndarray[Any, Any]:
 def test_videos_show_what_the_policy_sees(tiny: Tiny, ppo_run: Run, tmp_path: Path) -> None:
     pixels, pose = (
         first_frame(
-            train(dataclasses.replace(config(tiny, kind, ppo_run), steps=64), tmp_path / kind), tmp_path / "v.mp4"
+            train(dataclasses.replace(config(tiny, kind, ppo_run), steps=64, horizon=10), tmp_path / kind),
+            tmp_path / "v.mp4",
         )
         for kind in ("supervised", "error model")
     )
@@ -110,7 +111,7 @@ def test_looks_that_there_is_no_room_for_leave_nothing(tiny: Tiny, tmp_path: Pat
 def test_frames_that_nobody_needs_any_more_are_not_drawn(
     kind: str, tiny: Tiny, ppo_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = train(dataclasses.replace(config(tiny, kind, ppo_run), steps=64, horizon=500), tmp_path, num_threads=1)
+    run = train(dataclasses.replace(config(tiny, kind, ppo_run), steps=64, horizon=100), tmp_path, num_threads=1)
     drawn: list[int] = []
     draw = Frames.draw
 
