@@ -35,7 +35,7 @@ SIGHTED: dict[str, tuple[str, dict[str, Any]]] = {
 def config(tiny: Tiny, kind: str, teacher: Run) -> RunConfig:
     agent, changes = SIGHTED[kind]
     taught = {"teacher": str(teacher.directory)} if agent == "dagger" else {}
-    return tiny(agent, steps=128, checkpoint_every=64, **changes, **taught)
+    return tiny(agent, steps=128, checkpoint_every=64, horizon=20, **changes, **taught)
 
 
 @pytest.mark.parametrize("kind", SIGHTED)

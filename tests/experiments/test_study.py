@@ -139,7 +139,8 @@ def test_a_cells_sights_are_judged_shown_and_taken_apart(tmp_path: Path) -> None
     roots = Roots(tmp_path)
     sights = ["state", "error-model", "estimator"]
     cells = [{"sights": sights}, {"pipeline": "pose", "sights": ["estimator", "state"]}]
-    study = make(cells=cells, seeds=1, comparisons=[{"name": "pair", "title": "t", "caption": "c", "rows": [ROW]}])
+    comparisons = [{"name": "pair", "title": "t", "caption": "c", "rows": [ROW]}]
+    study = make(base=STUDY["base"] | {"horizon": 15}, cells=cells, seeds=1, comparisons=comparisons)
     report, failures = roots.run(study)
     assert failures == []
     episodes = read_episodes(roots.directory / "episodes.csv")
