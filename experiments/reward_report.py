@@ -89,16 +89,15 @@ def findings(found: dict[str, Any]) -> list[str]:
     kinds = [quality["r2"] for name, quality in found["prediction"].items() if name != "individuals"]
     recorded, generated = found["rankings"][ALL], found["rankings"][GENERATED]
     rho = {name: _with_interval(found["rankings"][name], "spearman") for name in (ALL, GENERATED, LENGTH, AGAIN)}
-    unclear, related = "cannot be told from chance", "is related to the true one"
     return [
         f"The reward of a step is predicted with R² {min(kinds):.2f} to {max(kinds):.2f} on episodes that the network "
         f"did not learn from, and with {found['prediction']['individuals']['r2']:.2f} on the individuals' own steps.",
-        f"On recorded observations the ranking {unclear if _chance(recorded) else related} (ρ {rho[ALL]}). "
+        f"On recorded observations the ranking {_relation(recorded)} (ρ {rho[ALL]}). "
         "Every individual is asked about the same states there, so that only its actions in them tell it from others: "
         f"{100 * found['between'][ALL]:.2g} % of the variance of the predictions lies between individuals, the rest "
         "between observations. Where its actions would lead, and whether it falls there, no single reward says.",
         "On observations that each individual generates itself the ranking "
-        f"{unclear if _chance(generated) else related} (ρ {rho[GENERATED]}). "
+        f"{_relation(generated)} (ρ {rho[GENERATED]}). "
         "But they come from the simulation that the predictor was to spare, and which says the true reward as well.",
         f"How long an individual stays up in them ranks it with ρ {rho[LENGTH]}, without any predictor; what it really "
         f"earns in them with ρ {rho[AGAIN]}, which is as sure as a ranking by so many episodes can be.",
@@ -132,7 +131,9 @@ def _with_interval(values: dict[str, float], name: str) -> str:
     return f"{value:.2f} ({low:.2f} to {high:.2f})" if np.isfinite(low) else f"{value:.2f} (unbounded)"
 
 
-def _chance(values: dict[str, float]) -> bool:
-    """Whether the correlation's interval holds 0, or none can be given."""
+def _relation(values: dict[str, float]) -> str:
+    """What the correlation's interval says; chance where it holds 0, or none can be given."""
     low, high = values["spearman_low"], values["spearman_high"]
-    return not (math.isfinite(low) and math.isfinite(high)) or low <= 0 <= high
+    if not (math.isfinite(low) and math.isfinite(high)) or low <= 0 <= high:
+        return "cannot be told from chance"
+    return "agrees with the true one" if low > 0 else "runs against the true one"

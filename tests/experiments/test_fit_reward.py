@@ -170,11 +170,13 @@ def test_findings_follow_the_numbers() -> None:
     assert "0.50 on the individuals' own steps" in predicted
     assert "cannot be told from chance (ρ 0.10 (-0.20 to 0.40))" in recorded
     assert "1.2 % of the variance" in recorded
-    assert "is related to the true one (ρ 0.80 (0.60 to 0.90))" in generated
+    assert "agrees with the true one (ρ 0.80 (0.60 to 0.90))" in generated
     assert "ρ undefined" in ceiling
     assert "0.85 (0.70 to 0.90)" in ceiling
     found["rankings"]["recorded: all"] = agreement(0.3, 0.1, 0.5)
-    assert "is related to the true one (ρ 0.30" in findings(found)[1]
+    assert "agrees with the true one (ρ 0.30" in findings(found)[1]
+    found["rankings"]["recorded: all"] = agreement(-0.3, -0.5, -0.1)
+    assert "runs against the true one (ρ -0.30" in findings(found)[1]
 
 
 def test_the_chart_shows_every_individual_twice() -> None:
