@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pandas as pd
 
+from envs.options import split_figure
 from experiments.files import write_text
 from experiments.findings import method, number
 from experiments.pages import TEMPLATES, data_uri
@@ -58,18 +59,15 @@ def _card(video: Path, page: Path) -> Card:
     cell, _, domain = video.stem.partition("-in-")
     cell, _, sight = cell.partition("-through-")
     row = _summary(study, cell, domain, sight)
-    figure, _, options = (row["figure"] if row else cell.partition("-")[0]).partition("[")
-    title = [cell]
+    figure, title = cell.partition("-")[0], cell
     if row:
-        title = [
-            f"{row['agent']} on {row['pipeline']}",
-            method(row["randomization"]),
-            f"trained in {row['train_domain']}",
-        ]
+        figure, options = split_figure(row["figure"])
+        title = f"{row['agent']} on {row['pipeline']}, {method(row['randomization'])}, trained in {row['train_domain']}"
+        title += "".join(f", {name}={value}" for name, value in options.items())
     report = next((study / name for name in ("report.html", "README.md") if (study / name).exists()), study)
     return Card(
         figure=figure,
-        title=", ".join(filter(None, [*title, options.rstrip("]")])),
+        title=title,
         judged=" through ".join(filter(None, [f"in {domain}" if domain else "", sight])),
         value=number(row["iqm"]) if row else "",
         horizon=f"{row['horizon']} steps" if row else "",
