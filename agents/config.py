@@ -13,7 +13,7 @@ from stable_baselines3.common.utils import LinearSchedule
 
 from agents.exploration import OPTIONS, Exploration, HeldSchedule
 from agents.reinforce import BASELINES
-from agents.specs import AGENTS, AgentSpec
+from agents.specs import AGENTS, AgentSpec, Seen
 
 # Arguments that the run decides, so that a hyperparameter cannot contradict it.
 _RESERVED = (
@@ -111,17 +111,17 @@ class AgentConfig:
         if top is not None and top > deltas:
             raise ValueError(f"hyperparameter n_top is {top}; it must be at most n_delta, {deltas}")
 
-    def spec(self, images: bool = False) -> AgentSpec:
-        """The algorithm, as it is used where it learns from ``images``."""
-        return AGENTS[self.name].for_images() if images else AGENTS[self.name]
+    def spec(self, seen: Seen = "state") -> AgentSpec:
+        """The algorithm, as it is used where it learns from what is ``seen``."""
+        return AGENTS[self.name].seeing(seen)
 
     def resolved_value(self, key: str) -> Any:
         """A hyperparameter, or our default of it; None if there is neither."""
         return self.hyperparameters.get(key, AGENTS[self.name].hyperparameters.get(key))
 
-    def resolved(self, images: bool = False) -> "AgentConfig":
+    def resolved(self, seen: Seen = "state") -> "AgentConfig":
         """The same with every default of ours written out."""
-        return AgentConfig(self.name, {**self.spec(images).hyperparameters, **self.hyperparameters})
+        return AgentConfig(self.name, {**self.spec(seen).hyperparameters, **self.hyperparameters})
 
 
 _ACTIVATIONS = {

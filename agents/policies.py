@@ -56,7 +56,7 @@ def image_policy(
     if issubclass(spec.algorithm(), OnPolicyAlgorithm):
         networks["ortho_init"] = network.ORTHOGONAL
         networks["net_arch"] = []  # SB3's own default behind images, but it knows only its own encoder
-    return spec.for_images().policy.replace("Mlp", "Cnn"), networks
+    return spec.seeing("images").policy.replace("Mlp", "Cnn"), networks
 
 
 def shows_images(space: spaces.Space[Any]) -> bool:

@@ -11,6 +11,7 @@ from stable_baselines3.common.vec_env import VecEnv
 import envs
 from agents import AgentConfig, ImageOptions, LatentOptions, make_agent
 from agents.config import construct
+from agents.specs import Seen
 from experiments import epopt, identify_config, privileged
 from pipelines import (
     PIPELINES,
@@ -120,11 +121,17 @@ class RunConfig:
         """Physical parameters that the agent, or its critic, sees, in their order."""
         return privileged.shown_parameters(self)
 
+    @property
+    def learns_from(self) -> Seen:
+        """What decides on the agent's default settings: an encoder that is fitted to the state is none of its own."""
+        if self.pipeline == "pixels" and not self.pixels.supervised:
+            return "images"
+        return "history" if self.pipeline == "history" else "state"
+
     def resolved(self) -> "RunConfig":
         """The same with every default written out."""
-        images = self.pipeline == "pixels" and not self.pixels.supervised
-        spec = self.agent.spec(images)
-        agent, num_envs = self.agent.resolved(images), self.num_envs or spec.num_envs
+        spec = self.agent.spec(self.learns_from)
+        agent, num_envs = self.agent.resolved(self.learns_from), self.num_envs or spec.num_envs
         if self.randomization.method == "epopt":
             agent = epopt.whole_episodes(self.agent, agent, self.horizon, num_envs)
         shown = {self.pipeline: replace(getattr(self, self.pipeline), parameters=self.shown)} if self.shown else {}

@@ -301,4 +301,4 @@ def test_an_unknown_baseline_is_refused() -> None:
 def test_an_agent_without_eyes_says_who_has_them(name: str) -> None:
     message = f"{AGENTS[name].kind} takes no images; accepted: the pipelines state and pose, or agents ppo, "
     with pytest.raises(ValueError, match=f"^{message}"):
-        AgentConfig(name).resolved(images=True)
+        AgentConfig(name).resolved("images")

@@ -79,6 +79,20 @@ def test_resolving_writes_every_default_out_and_keeps_what_is_given() -> None:
     assert config.resolved() == config
 
 
+@pytest.mark.parametrize(
+    ("changes", "rate"),
+    [
+        ({}, "linear(1e-3, 1e-4)"),
+        ({"pipeline": "history"}, "linear(3e-4, 1e-4)"),
+        ({"pipeline": "pixels"}, "linear(3e-4, 1e-4)"),
+        ({"pipeline": "pixels", "pixels": PixelsPipeline(supervised=True)}, "linear(1e-3, 1e-4)"),
+    ],
+    ids=["state", "history", "images", "encoder fitted to the state"],
+)
+def test_the_agents_defaults_are_those_for_what_it_learns_from(changes: dict[str, Any], rate: str) -> None:
+    assert RunConfig(**changes).resolved().agent.hyperparameters["learning_rate"] == rate
+
+
 ACCEPTED_AGENTS = f"accepted: {', '.join(AGENTS)}"
 REFUSED: list[tuple[dict[str, Any], str]] = [
     (
