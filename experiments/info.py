@@ -1,5 +1,6 @@
 """What the terminal shows of runs and studies."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -193,10 +194,22 @@ def _console() -> Console:
 def _print(data: report_tables.Table, title: str) -> None:
     """A report's table, narrow enough for eighty columns: small print below its value, "·" as a line break."""
     table = _table(data["columns"], title)
-    table.columns[0].no_wrap = True
     for row in data["rows"]:
         table.add_row(*(cell.replace(" · ", "\n") if isinstance(cell, str) else "\n".join(cell) for cell in row))
-    _console().print(table)
+    console = _console()
+    _fit(table, console)
+    console.print(table)
+
+
+def _fit(table: Table, console: Console) -> None:
+    """Break cells at spaces where the terminal is narrower than the table; Rich alone breaks words first."""
+    excess = console.measure(table, options=console.options.update_width(10 * WIDTH)).maximum - console.width
+    texts = {number: [str(cell) for cell in (each.header, *each.cells)] for number, each in enumerate(table.columns)}
+    longest = {number: max(len(line) for cell in cells for line in cell.split("\n")) for number, cells in texts.items()}
+    for number in sorted(longest, key=longest.__getitem__, reverse=True) if excess > 0 else ():
+        word = max(len(word) for cell in texts[number] for word in re.split("[ \n]", cell))
+        width = table.columns[number].width = max(longest[number] - max(excess, 0), word)
+        excess -= longest[number] - width
 
 
 def _table(columns: Sequence[str], title: str | None = None) -> Table:

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from experiments.config import RunConfig
-from experiments.info import differing_keys, print_returns, print_runs
+from experiments.info import differing_keys, print_returns, print_runs, print_study
 from experiments.run import Run, create_run
 from experiments.statistics import read_episodes
 
@@ -158,3 +158,15 @@ def test_figures_are_told_apart_with_their_options_and_horizons(
     out = capsys.readouterr().out
     assert f"return per episode of 50 (hopper) or 60 ({figure}) steps" in out
     assert len(lines_with(out, figure)) == 1 + 2  # the title, and a row in each domain
+
+
+def test_a_terminal_of_eighty_columns_shows_whole_words_in_every_column(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("FORCE_COLOR", "1")  # what makes Rich take the output for a terminal
+    print_study(Path(__file__).parents[2] / "results" / "torino-state")
+    out = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out)
+    assert max(len(line.rstrip()) for line in out.splitlines()) <= 80
+    assert {"randomisation", "share", "CVaR10", "seeds", "baseline", "oracle"} <= set(out.split())
+    assert sum(cells(line)[-1:] == ["10"] for line in out.splitlines()) == 4
