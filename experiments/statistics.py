@@ -10,7 +10,7 @@ order of the rows nor on which other cells a study holds.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,8 @@ from numpy.typing import ArrayLike, NDArray
 from experiments.tables import CELL, EPISODES, SETTING, read_table
 
 Array = NDArray[np.float64]
+Key = tuple[object, ...]
+"""Values of a cell's columns."""
 
 SUMMARY_COLUMNS = [
     *CELL,
@@ -163,9 +165,10 @@ def gaps(episodes: pd.DataFrame, source: str, target: str, seed: int = 0) -> pd.
     - ``gap``: of the per-seed differences source - target (paired); ``relative_gap`` is a fraction
       of ``source_iqm``, NaN unless that is positive;
     - ``won_back``: ST - ST_none, the return in the target beyond that of the same setting trained
-      in ``source`` with randomization ``none`` (the baseline);
+      in ``source`` with randomization ``none`` (the baseline); of a setting without such a cell,
+      beyond the only one of its figure and horizon;
     - ``share_closed``: (ST - ST_none) / (TT - ST_none), with TT the cell trained in ``target``
-      with randomization ``none`` (the oracle), as a fraction. The cells are resampled
+      with randomization ``none`` (the oracle), found likewise, as a fraction. The cells are resampled
       independently. It is NaN for the baseline and for cells trained in ``target``, where a
       reference cell is missing, and where the oracle is not better than the baseline.
 
@@ -175,14 +178,22 @@ def gaps(episodes: pd.DataFrame, source: str, target: str, seed: int = 0) -> pd.
     rows = []
     for key, pair in pairs.items():
         cell = dict(zip(CELL, key, strict=True))
-        reference = cell | {"randomization": "none", "train_domain": source}
-        baseline = pairs.get(tuple(reference.values()))
-        oracle = pairs.get(tuple((reference | {"train_domain": target}).values()))
+        baseline, oracle = (_plain(pairs, cell, domain) for domain in (source, target))
         row = cell | {"n_seeds": len(pair)} | _loss(pair, (seed, *key))
-        if cell != reference and cell["train_domain"] != target and baseline is not None:
-            row |= _gain(pair, baseline, oracle, (seed, *key))
+        if baseline not in (None, key) and cell["train_domain"] != target:
+            row |= _gain(pair, pairs[baseline], None if oracle is None else pairs[oracle], (seed, *key))
         rows.append(row)
     return in_order_of(episodes, pd.DataFrame(rows, columns=GAP_COLUMNS))
+
+
+def _plain(pairs: Mapping[Key, Array], cell: Mapping[str, object], domain: str) -> Key | None:
+    """The cell trained in ``domain`` without randomisation that ``cell`` is measured by."""
+    wanted = {**cell, "randomization": "none", "train_domain": domain}
+    if (own := tuple(wanted.values())) in pairs:
+        return own
+    free = ("pipeline", "agent", "steps")
+    others = [key for key in pairs if all(k == w or n in free for (n, w), k in zip(wanted.items(), key, strict=True))]
+    return others[0] if len(others) == 1 else None
 
 
 def _loss(pair: Array, stream: tuple[Any, ...]) -> dict[str, Any]:
@@ -205,7 +216,7 @@ def _gain(pair: Array, baseline: Array, oracle: Array | None, stream: tuple[Any,
     return gain
 
 
-def _pairs(episodes: pd.DataFrame, source: str, target: str) -> dict[tuple[object, ...], Array]:
+def _pairs(episodes: pd.DataFrame, source: str, target: str) -> dict[Key, Array]:
     """Per cell the scores ``(n_seeds, 2)`` in source and target, of seeds evaluated in both."""
     wide = seed_scores(episodes).unstack("eval_domain")
     if not {source, target} <= set(wide.columns):

@@ -218,6 +218,16 @@ def test_gaps_uses_seeds_judged_in_both_domains_and_compares_within_a_setting() 
     assert list(gaps(episodes, "source", "elsewhere").columns) == GAP_COLUMNS
 
 
+def test_a_setting_without_a_plain_cell_is_measured_by_the_only_one_of_the_figure() -> None:
+    history = cell({"source": [90, 90], "target": [80, 80]}, randomization="uniform", pipeline="history", steps=7)
+    plain = three_cells()
+    row = gaps(pd.concat([plain, history]), "source", "target").query("pipeline == 'history'").iloc[0]
+    assert row["won_back"] == 80 - 55
+    assert row["share_closed"] == pytest.approx((80 - 55) / (105 - 55))
+    two = gaps(pd.concat([plain, plain.assign(pipeline="pixels"), history]), "source", "target")
+    assert two.query("pipeline == 'history'")[["won_back", "share_closed"]].isna().all(axis=None)
+
+
 def test_read_episodes_round_trip(tmp_path: Path) -> None:
     episodes = three_cells()
     episodes.to_csv(tmp_path / "episodes.csv", index=False)
