@@ -1,6 +1,7 @@
 """The part of a study's report that sets every method against every other in the target."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Hashable, Mapping
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from experiments import method_charts
-from experiments.findings import PERCENT, cell_labels, horizons, number, percent, span
+from experiments.findings import PERCENT, cell_labels, horizons, interval_words, number, percent, span
 from experiments.method_statistics import compare, told_apart
 from experiments.report_tables import Table
 from experiments.statistics import seed_scores
@@ -16,12 +17,16 @@ from experiments.tables import CELL
 
 MOST_METHODS = 12
 """Beyond that nobody reads a matrix of all pairs."""
+MANY_METHODS = 5
+"""From so many on the report's answer begins with who comes first."""
 
 
 def methods_part(
     study: Mapping[str, Any], episodes: pd.DataFrame, summary: pd.DataFrame
-) -> tuple[dict[str, dict[str, Any]], Table | None]:
-    """Charts and the table of pairs; neither where there is but one method, more than a dozen, or several scales.
+) -> tuple[dict[str, dict[str, Any]], Table | None, list[str]]:
+    """Charts, the table of pairs, and who comes first where there are many methods.
+
+    Nothing where there is but one method, more than a dozen, or several scales.
 
     Methods are the study's cells as they were judged in the target; their returns have one scale if they share figure
     and horizon.
@@ -34,7 +39,7 @@ def methods_part(
     target = study["target"]
     rows = summary[summary["eval_domain"] == target]
     if not 2 <= len(rows) <= MOST_METHODS or len(rows[["figure", "horizon"]].drop_duplicates()) > 1:
-        return {}, None
+        return {}, None, []
     means = seed_scores(episodes)
     labels = cell_labels(rows).str.removeprefix("trained in ")
     scores: dict[str, NDArray[np.float64]] = {
@@ -59,7 +64,33 @@ def methods_part(
             f"95{PERCENT} interval, which leaves zero out.",
         },
     }
-    return figures, _table(pairs)
+    first = [_first(dict(zip(labels, rows.to_dict("records"), strict=True)), pairs, target)]
+    return figures, _table(pairs), first if len(rows) >= MANY_METHODS else []
+
+
+def _first(rows: Mapping[str, Mapping[Hashable, Any]], pairs: list[dict[str, Any]], target: str) -> str:
+    """Which method earns most in the target, and from which of the others it can be told apart."""
+    best = max(rows, key=lambda label: rows[label]["iqm"])
+    found: dict[str, list[str]] = {"yes": [], "no": [], "one seed": []}
+    for pair in pairs:
+        if best in (pair["first"], pair["second"]):
+            found[_verdict(pair)].append(pair["second"] if pair["first"] == best else pair["first"])
+    row = rows[best]
+    words = f"In {target}, {best} earns most: {number(row['iqm'])} {interval_words(row['iqm_low'], row['iqm_high'])}."
+    if found["yes"]:
+        words += f" That is more than {', '.join(found['yes'])}, by differences larger than their intervals."
+    if found["no"]:
+        words += f" No difference is shown from {', '.join(found['no'])}."
+    if found["one seed"]:
+        words += f" One seed gives no interval for {', '.join(found['one seed'])}."
+    return words
+
+
+def _verdict(pair: Mapping[str, Any]) -> str:
+    """Whether a difference is larger than its interval."""
+    if math.isnan(pair["difference_low"]):
+        return "one seed"
+    return "yes" if told_apart(pair) else "no"
 
 
 def _table(pairs: list[dict[str, Any]]) -> Table:
@@ -68,8 +99,7 @@ def _table(pairs: list[dict[str, Any]]) -> Table:
         difference = (_signed(pair["difference"]), span(pair["difference_low"], pair["difference_high"]))
         bounds = pair["probability_low"], pair["probability_high"]
         probability = (percent(pair["probability"]), span(*bounds, percent))
-        verdict = "yes" if told_apart(pair) else "no" if difference[1] else "one seed"
-        rows.append([f"{pair['first']} against {pair['second']}", difference, verdict, probability])
+        rows.append([f"{pair['first']} against {pair['second']}", difference, _verdict(pair), probability])
     columns = ["methods", "difference of IQMs", "larger than its interval?", "probability of improvement"]
     return {"columns": columns, "rows": rows}
 

@@ -51,7 +51,7 @@ def write_report(directory: Path) -> Path:
     summary, lost = sights.own(everything), sights.own(all_lost)
     parts = sights.taken_apart(episodes, study["source"], study["target"])
     charts = report_charts.charts_of_figures(study, sights.own(episodes), summary, lost, curves)
-    compared, pairs = method_report.methods_part(study, sights.own(episodes), summary)
+    compared, pairs, first = method_report.methods_part(study, sights.own(episodes), summary)
     figures = {
         **charts,
         **curricula.figures(moved),
@@ -73,7 +73,7 @@ def write_report(directory: Path) -> Path:
     context = {
         "study": study,
         "provenance": provenance,
-        "answer": findings.answer(study, summary, lost),
+        "answer": [*first, *findings.answer(study, summary, lost)],
         "cautions": findings.cautions(summary, episodes, provenance),
         "headlines": report_tables.headlines(study, summary),
         "setting": findings.setting_words(summary.iloc[0]) if single else "",

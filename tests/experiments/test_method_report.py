@@ -25,7 +25,8 @@ def episodes_of(scores: dict[str, list[float]], **changes: Any) -> pd.DataFrame:
 def test_every_method_stands_against_every_other() -> None:
     seeds = np.arange(10.0)
     episodes = episodes_of({"none": list(1000 + seeds), "adr": list(1000.5 + seeds), "wide": list(1500 + seeds)})
-    figures, table = methods_part(STUDY, episodes, summarize(episodes))
+    figures, table, first = methods_part(STUDY, episodes, summarize(episodes))
+    assert first == []
     assert list(figures) == ["profiles", "improvement"]
     assert table is not None
     said = {row[0]: (row[1][0], row[2], row[3][0]) for row in table["rows"]}
@@ -43,10 +44,21 @@ def test_every_method_stands_against_every_other() -> None:
     assert all((values[0], values[-1]) == (1.0, 0.0) for values in lines.values())
 
 
+def test_of_many_methods_the_answer_says_who_comes_first_and_by_how_much_more_than_noise() -> None:
+    few = {"none": [1000.0, 1001], "adr": [1100.0, 1101], "wide": [1498.0, 1499], "epopt": [900.0]}
+    episodes = episodes_of({**few, "dropo": [1480.0, 1502, 1520]})
+    *_, first = methods_part(STUDY, episodes, summarize(episodes))
+    assert first == [
+        "In target, source · dropo earns most: 1501 (95\u202f% interval 1480 to 1520). "
+        "That is more than source · no randomisation, source · adr, by differences larger than their intervals. "
+        "No difference is shown from source · wide. One seed gives no interval for source · epopt."
+    ]
+
+
 def test_methods_with_long_names_can_be_told_apart_in_the_matrix() -> None:
     names = ["limb masses by half and friction", "limb masses by half and gears"]
     episodes = episodes_of({name: [1.0, 2.0] for name in names})
-    figures, _ = methods_part(STUDY, episodes, summarize(episodes))
+    figures, *_ = methods_part(STUDY, episodes, summarize(episodes))
     labels = [label.get_text() for label in figures["improvement"]["figure"].axes[0].get_yticklabels()]
     assert [" ".join(label.split()) for label in labels] == [f"{i} source · {name}" for i, name in enumerate(names, 1)]
 
@@ -61,4 +73,4 @@ def test_methods_with_long_names_can_be_told_apart_in_the_matrix() -> None:
     ids=["one", "too-many", "two-horizons"],
 )
 def test_nothing_is_compared_that_cannot_be(episodes: pd.DataFrame) -> None:
-    assert methods_part(STUDY, episodes, summarize(episodes)) == ({}, None)
+    assert methods_part(STUDY, episodes, summarize(episodes)) == ({}, None, [])
