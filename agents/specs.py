@@ -92,8 +92,8 @@ AGENTS: dict[str, AgentSpec] = {
             "steps": 500_000,
             "hyperparameters": {"learning_rate": "linear(3e-4, 1e-4)", "n_epochs": 4, "target_kl": 0.03},
         },
-        # 235 numbers instead of 11: at 1e-3 an update moves the policy by a divergence of 0.08, and it stays at half
-        # of what the state alone earns.
+        # 235 numbers instead of 11: at 1e-3 an update moves the policy by a divergence of 0.08, and it earned 847 where
+        # the state alone earned 1477 and this 1326 (source, 500 steps, wide draws, one seed).
         on_history={"hyperparameters": {"learning_rate": "linear(3e-4, 1e-4)", "target_kl": 0.03}},
         **_ON_POLICY,
     ),

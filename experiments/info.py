@@ -204,12 +204,16 @@ def _print(data: report_tables.Table, title: str) -> None:
 def _fit(table: Table, console: Console) -> None:
     """Break cells at spaces where the terminal is narrower than the table; Rich alone breaks words first."""
     excess = console.measure(table, options=console.options.update_width(10 * WIDTH)).maximum - console.width
-    texts = {number: [str(cell) for cell in (each.header, *each.cells)] for number, each in enumerate(table.columns)}
-    longest = {number: max(len(line) for cell in cells for line in cell.split("\n")) for number, cells in texts.items()}
-    for number in sorted(longest, key=longest.__getitem__, reverse=True) if excess > 0 else ():
-        word = max(len(word) for cell in texts[number] for word in re.split("[ \n]", cell))
-        width = table.columns[number].width = max(longest[number] - max(excess, 0), word)
-        excess -= longest[number] - width
+    if excess <= 0:
+        return
+    sizes = []
+    for column in table.columns:
+        texts = [str(cell) for cell in (column.header, *column.cells)]
+        line = max(len(line) for text in texts for line in text.split("\n"))
+        sizes.append((line, max(len(word) for text in texts for word in re.split("[ \n]", text)), column))
+    for line, word, column in sorted(sizes, key=lambda size: size[0], reverse=True):
+        column.width = max(line - excess, word)
+        excess = max(excess - (line - column.width), 0)
 
 
 def _table(columns: Sequence[str], title: str | None = None) -> Table:
