@@ -150,7 +150,7 @@ def print_pose(report: Path) -> None:
     for goal in goals:
         reached = [f"{value}{'' if goal['met'][camera] else ' missed'}" for camera, value in goal["reached"].items()]
         table.add_row(goal["text"], goal["wanted"], *reached)
-    _console().print(table)
+    _show(table)
 
 
 def print_reward(directory: Path) -> None:
@@ -163,7 +163,7 @@ def print_reward(directory: Path) -> None:
         table = _table(columns)
         for row in rows:
             table.add_row(*row)
-        _console().print(table)
+        _show(table)
 
 
 def print_identified(found: Identified) -> None:
@@ -171,8 +171,7 @@ def print_identified(found: Identified) -> None:
     table = _table(["parameter", "mean", "standard deviation"], f"{found.method}: fitted to {found.report['target']}")
     for name, values in found.report["parameters"].items():
         table.add_row(name, f"{values['mean']:.4g}", f"{values['std']:.2g}")
-    console = _console()
-    console.print(table)
+    console = _show(table)
     for key, value in found.report.items():
         if key not in ("parameters", "target"):
             console.print(f"{key}: {value}", highlight=False, markup=False)
@@ -196,9 +195,15 @@ def _print(data: report_tables.Table, title: str) -> None:
     table = _table(data["columns"], title)
     for row in data["rows"]:
         table.add_row(*(cell.replace(" · ", "\n") if isinstance(cell, str) else "\n".join(cell) for cell in row))
+    _show(table)
+
+
+def _show(table: Table) -> Console:
+    """Print it as wide as the terminal allows; the console, for what is said below."""
     console = _console()
     _fit(table, console)
     console.print(table)
+    return console
 
 
 def _fit(table: Table, console: Console) -> None:

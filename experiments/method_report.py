@@ -1,7 +1,7 @@
 """The part of a study's report that sets every method against every other in the target."""
 
 import math
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -64,21 +64,31 @@ def methods_part(
             f"95{PERCENT} interval, which leaves zero out.",
         },
     }
-    first = [_first(dict(zip(labels, rows.to_dict("records"), strict=True)), pairs, target)]
-    return figures, _table(pairs), first if len(rows) >= MANY_METHODS else []
+    oracle = (rows["train_domain"] == target) & (study["source"] != target)
+    first = [_first(rows.assign(label=labels, oracle=oracle), pairs, target)] if len(rows) >= MANY_METHODS else []
+    return figures, _table(pairs), first
 
 
-def _first(rows: Mapping[str, Mapping[Hashable, Any]], pairs: list[dict[str, Any]], target: str) -> str:
-    """Which method earns most in the target, and from which of the others it can be told apart."""
-    best = max(rows, key=lambda label: rows[label]["iqm"])
-    found: dict[str, list[str]] = {"yes": [], "no": [], "one seed": []}
+def _first(methods: pd.DataFrame, pairs: list[dict[str, Any]], target: str) -> str:
+    """Which method earns most in the target, and from which of the others it can be told apart.
+
+    Args:
+        methods: their ``label`` and summary, and which is an ``oracle``; one is never first, only compared with.
+        pairs: from :func:`~experiments.method_statistics.compare`, of these and the others.
+    """
+    row = methods.loc[methods["iqm"].where(~methods["oracle"]).idxmax()]
+    best, aside = row["label"], ", oracles aside" if methods["oracle"].any() else ""
+    found: dict[str, list[str]] = {"more": [], "less": [], "no": [], "one seed": []}
     for pair in pairs:
         if best in (pair["first"], pair["second"]):
-            found[_verdict(pair)].append(pair["second"] if pair["first"] == best else pair["first"])
-    row = rows[best]
-    words = f"In {target}, {best} earns most: {number(row['iqm'])} {interval_words(row['iqm_low'], row['iqm_high'])}."
-    if found["yes"]:
-        words += f" That is more than {', '.join(found['yes'])}, by differences larger than their intervals."
+            verdict, ahead = _verdict(pair), (pair["difference"] > 0) == (pair["first"] == best)
+            other = pair["second"] if pair["first"] == best else pair["first"]
+            found[("more" if ahead else "less") if verdict == "yes" else verdict].append(other)
+    interval = interval_words(row["iqm_low"], row["iqm_high"])
+    words = f"In {target}, {best} earns most{aside}: {number(row['iqm'])} {interval}."
+    for than in ("more", "less"):
+        if found[than]:
+            words += f" That is {than} than {', '.join(found[than])}, by differences larger than their intervals."
     if found["no"]:
         words += f" No difference is shown from {', '.join(found['no'])}."
     if found["one seed"]:

@@ -55,6 +55,18 @@ def test_of_many_methods_the_answer_says_who_comes_first_and_by_how_much_more_th
     ]
 
 
+def test_a_policy_of_the_target_is_never_first_but_compared_with() -> None:
+    scores = {"none": [900.0, 901], "adr": [1000.0, 1001], "wide": [1100.0, 1101], "dropo": [1500.0, 1501]}
+    oracle = episodes_of({"none": [1800.0, 1801]}).replace({"train_domain": {"source": "target"}})
+    episodes = pd.concat([episodes_of(scores), oracle])
+    *_, first = methods_part(STUDY, episodes, summarize(episodes))
+    assert first[0].startswith("In target, source · dropo earns most, oracles aside: 1500 ")
+    assert first[0].endswith(
+        "That is more than source · no randomisation, source · adr, source · wide, by differences larger than their "
+        "intervals. That is less than target · no randomisation, by differences larger than their intervals."
+    )
+
+
 def test_methods_with_long_names_can_be_told_apart_in_the_matrix() -> None:
     names = ["limb masses by half and friction", "limb masses by half and gears"]
     episodes = episodes_of({name: [1.0, 2.0] for name in names})

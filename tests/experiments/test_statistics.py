@@ -7,6 +7,7 @@ import pytest
 from rliable import metrics
 from scipy import stats
 
+from experiments.findings import answer
 from experiments.statistics import (
     GAP_COLUMNS,
     SUMMARY_COLUMNS,
@@ -224,6 +225,10 @@ def test_a_setting_without_a_plain_cell_is_measured_by_the_only_one_of_the_figur
     row = gaps(pd.concat([plain, history]), "source", "target").query("pipeline == 'history'").iloc[0]
     assert row["won_back"] == 80 - 55
     assert row["share_closed"] == pytest.approx((80 - 55) / (105 - 55))
+    both = pd.concat([plain, history])
+    study = {"source": "source", "target": "target"}
+    *_, last = answer(study, summarize(both), gaps(both, "source", "target"))
+    assert last == "Nothing was trained without randomisation with history: gains there are over state."
     two = gaps(pd.concat([plain, plain.assign(pipeline="pixels"), history]), "source", "target")
     assert two.query("pipeline == 'history'")[["won_back", "share_closed"]].isna().all(axis=None)
 
