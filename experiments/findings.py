@@ -112,11 +112,12 @@ def answer(study: Mapping[str, Any], summary: pd.DataFrame, gaps: pd.DataFrame) 
     sentences = []
     settings = setting_labels(frame)
     plain = (frame["randomization"] == "none") & (frame["train_domain"] == study["source"])
-    borrowing = []
+    borrowing: dict[str, list[str]] = {}
     for _, group in frame.groupby(SETTING, sort=False):
         setting, rows = settings[group.index[0]], [row for _, row in group.iterrows()]
         if not gaps.empty and not plain[group.index].any() and group["won_back"].notna().any():
-            borrowing.append(setting)
+            alike = (frame[["figure", "horizon"]] == group.iloc[0][["figure", "horizon"]]).all(axis=1)
+            borrowing.setdefault(settings[plain & alike].item(), []).append(setting)
         if setting and not gaps.empty:
             said = "; ".join(_in_short(row, study["target"]) for row in rows)
             where = f"per {horizons(group)}-step episode in {study['source']} and {study['target']}"
@@ -128,9 +129,8 @@ def answer(study: Mapping[str, Any], summary: pd.DataFrame, gaps: pd.DataFrame) 
         if setting:
             said_in_full[0] = f"{setting}: {said_in_full[0][0].lower()}{said_in_full[0][1:]}"
         sentences += said_in_full
-    if borrowing:
-        only = settings[plain].iloc[0]
-        where = "; ".join(borrowing)
+    for only, without in borrowing.items():
+        where = "; ".join(without)
         sentences.append(f"Nothing was trained without randomisation with {where}: gains there are over {only}.")
     return sentences
 

@@ -65,8 +65,8 @@ def methods_part(
         },
     }
     oracle = (rows["train_domain"] == target) & (study["source"] != target)
-    first = [_first(rows.assign(label=labels, oracle=oracle), pairs, target)] if len(rows) >= MANY_METHODS else []
-    return figures, _table(pairs), first
+    many = len(rows) >= MANY_METHODS and not oracle.all()
+    return figures, _table(pairs), [_first(rows.assign(label=labels, oracle=oracle), pairs, target)] if many else []
 
 
 def _first(methods: pd.DataFrame, pairs: list[dict[str, Any]], target: str) -> str:
