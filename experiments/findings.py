@@ -7,7 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from experiments.tables import SETTING
+from experiments.statistics import plain_cell
+from experiments.tables import CELL, SETTING
 
 DASH, MINUS, ARROW, PERCENT = "\u2014", "\u2212", "\u2192", "\u202f%"
 FEW_SEEDS = 5
@@ -111,13 +112,13 @@ def answer(study: Mapping[str, Any], summary: pd.DataFrame, gaps: pd.DataFrame) 
     frame = summary if gaps.empty else gaps
     sentences = []
     settings = setting_labels(frame)
-    plain = (frame["randomization"] == "none") & (frame["train_domain"] == study["source"])
+    setting_of = dict(zip(frame[CELL].itertuples(index=False, name=None), settings, strict=True))
     borrowing: dict[str, list[str]] = {}
     for _, group in frame.groupby(SETTING, sort=False):
         setting, rows = settings[group.index[0]], [row for _, row in group.iterrows()]
-        if not gaps.empty and not plain[group.index].any() and group["won_back"].notna().any():
-            alike = (frame[["figure", "horizon"]] == group.iloc[0][["figure", "horizon"]]).all(axis=1)
-            borrowing.setdefault(settings[plain & alike].item(), []).append(setting)
+        plain = plain_cell(setting_of, rows[0][CELL].to_dict(), study["source"])
+        if plain and setting_of[plain] != setting and not gaps.empty and group["won_back"].notna().any():
+            borrowing.setdefault(setting_of[plain], []).append(setting)
         if setting and not gaps.empty:
             said = "; ".join(_in_short(row, study["target"]) for row in rows)
             where = f"per {horizons(group)}-step episode in {study['source']} and {study['target']}"

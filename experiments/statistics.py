@@ -10,7 +10,7 @@ order of the rows nor on which other cells a study holds.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -178,7 +178,7 @@ def gaps(episodes: pd.DataFrame, source: str, target: str, seed: int = 0) -> pd.
     rows = []
     for key, pair in pairs.items():
         cell = dict(zip(CELL, key, strict=True))
-        baseline, oracle = (_plain(pairs, cell, domain) for domain in (source, target))
+        baseline, oracle = (plain_cell(pairs, cell, domain) for domain in (source, target))
         row = cell | {"n_seeds": len(pair)} | _loss(pair, (seed, *key))
         if baseline not in (None, key) and cell["train_domain"] != target:
             row |= _gain(pair, pairs[baseline], None if oracle is None else pairs[oracle], (seed, *key))
@@ -186,13 +186,13 @@ def gaps(episodes: pd.DataFrame, source: str, target: str, seed: int = 0) -> pd.
     return in_order_of(episodes, pd.DataFrame(rows, columns=GAP_COLUMNS))
 
 
-def _plain(pairs: Mapping[Key, Array], cell: Mapping[str, object], domain: str) -> Key | None:
-    """The cell trained in ``domain`` without randomisation that ``cell`` is measured by."""
+def plain_cell(keys: Collection[Key], cell: Mapping[str, object], domain: str) -> Key | None:
+    """Of the cells ``keys`` the one trained in ``domain`` without randomisation that ``cell`` is measured by."""
     wanted = {**cell, "randomization": "none", "train_domain": domain}
-    if (own := tuple(wanted.values())) in pairs:
+    if (own := tuple(wanted.values())) in keys:
         return own
     free = ("pipeline", "agent", "steps")
-    others = [key for key in pairs if all(k == w or n in free for (n, w), k in zip(wanted.items(), key, strict=True))]
+    others = [key for key in keys if all(k == w or n in free for (n, w), k in zip(wanted.items(), key, strict=True))]
     return others[0] if len(others) == 1 else None
 
 
