@@ -6,20 +6,15 @@ again elsewhere and goes on from the last checkpoint. simgap must be installed o
 """
 
 import contextlib
-import logging
-import os
-import signal
-import socket
-import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from envs.cores import cores
 from experiments.executors import ExecutorConfig, Task
 from experiments.files import digest
+from experiments.ray_cluster import answers, cpus, join
 from experiments.ray_task import Killed, Plan, work
 from experiments.store import Store
 
@@ -129,9 +124,7 @@ class RayExecutor:
 
     def slots(self) -> int:
         """One for each CPU that the cluster has now."""
-        import ray
-
-        return int(ray.cluster_resources().get("CPU", 0))
+        return cpus()
 
     def start(self, task: Task) -> RayProcess:
         """Begin a task.
@@ -233,64 +226,13 @@ def _progress(directory: Path) -> int:
 
 @contextlib.contextmanager
 def connect(where: ExecutorConfig, root: Path, workers: int = 0) -> Iterator[RayExecutor]:
-    """A connection to the cluster at ``where.address``, or to one started here with ``workers`` CPUs (0: all).
+    """What runs tasks on directories below ``root`` on the cluster of ``where``, or on one of ``workers`` CPUs here.
 
     Raises:
-        ValueError: Ray is not installed, the cluster does not answer, has another version or no CPU, or the store.
+        ValueError: the store, or no such cluster (see :func:`experiments.ray_cluster.join`).
     """
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it would call home
-    os.environ.setdefault("RAY_worker_niceness", "0")  # what else runs here is no more urgent; Ray's own choice is 15
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # a task without a GPU keeps CUDA's variable
-    try:
-        import ray
-    except ImportError:
-        raise ValueError("--executor ray needs Ray: pip install -c constraints.txt -e '.[cluster]'") from None
     store = Store(where.store) if where.store else None
     if store is not None and store.url.startswith("memory:"):
         raise ValueError(f"store {store.url}: only this process sees it; accepted: one that all machines reach")
-    address = where.address or os.environ.get("RAY_ADDRESS") or "local"
-    if address not in ("local", "auto") and not answers(address):
-        raise ValueError(f"no Ray cluster answers at {address}; accepted: HOST:PORT, auto, or none to start one here")
-    own: dict[str, Any] = {"num_cpus": workers or cores(), "include_dashboard": False} if address == "local" else {}
-    try:
-        with _own_sigterm():
-            ray.init(address, logging_level=logging.ERROR, log_to_driver=False, **own)
-    except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
-        reason = " ".join(str(error).split())
-        raise ValueError(
-            f"Ray cluster {address}: {reason:.200}; accepted: one that runs (RAY_AUTH_MODE=token if it wants a token)"
-        ) from None
-    try:
-        executor = RayExecutor(ray.get_runtime_context().gcs_address, root, store)
-        if not executor.slots():
-            raise ValueError(f"the Ray cluster at {executor.address} has no CPU; accepted: one with some")
-        yield executor
-    finally:
-        ray.shutdown()
-
-
-@contextlib.contextmanager
-def _own_sigterm() -> Iterator[None]:
-    """Ray would end this process by SystemExit when it is asked to, and go on doing so when it is shut down."""
-    before = signal.getsignal(signal.SIGTERM)
-    try:
-        yield
-    finally:
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, before)
-
-
-def answers(address: str) -> bool:
-    """Whether something listens at HOST:PORT.
-
-    Raises:
-        ValueError: that is not what it says.
-    """
-    host, colon, port = address.rpartition(":")
-    if not (colon and host and port.isdigit()):
-        raise ValueError(f"address {address!r}; accepted: HOST:PORT of a Ray cluster, such as 10.0.0.1:6379, or auto")
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=3).close()
-    except (OSError, OverflowError):
-        return False
-    return True
+    with join(where.address, workers) as address:
+        yield RayExecutor(address, root, store)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.evaluate import missing_domains
-from experiments.executors import HERE, ExecutorConfig, Failure, open_executor, run_all
+from experiments.executors import HERE, ExecutorConfig, open_executor
 from experiments.files import read_json, write_json, write_text
 from experiments.plain import to_yaml
 from experiments.play import record_video
@@ -16,6 +16,7 @@ from experiments.run import RESULTS, RUNS, Run, create_run
 from experiments.sights import MODEL, TRUE
 from experiments.study_config import StudyConfig
 from experiments.study_progress import StudyProgress
+from experiments.study_runs import Failure, run_all
 from experiments.study_tables import Rows, rows_of, write_tables
 from experiments.teacher import teacher_directory
 from experiments.wall_clock import WallClock

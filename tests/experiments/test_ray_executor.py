@@ -2,7 +2,6 @@ import contextlib
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -16,9 +15,9 @@ import pytest
 import ray
 
 from experiments.config import RunConfig
-from experiments.executors import LOG, ExecutorConfig, LocalExecutor, Task, open_executor
+from experiments.executors import LOG, ExecutorConfig, Task, open_executor
 from experiments.plain import parse_config
-from experiments.ray_executor import RayExecutor, _progress, connect
+from experiments.ray_executor import RayExecutor, _progress
 from experiments.ray_task import Killed, Plan, _marks, _run, work
 from experiments.run import Run, create_run
 from experiments.search import search
@@ -257,49 +256,3 @@ def test_a_task_says_how_its_process_was_killed(tmp_path: Path) -> None:
     module(tmp_path, "import os, signal; os.kill(os.getpid(), signal.SIGABRT)")
     with pytest.raises(Killed, match=f"^killed by signal {signal.SIGABRT.value}$"):
         work(Plan(("given_words",), tmp_path / "log.txt", tmp_path, b"", own_core=False, place=str(tmp_path)))
-
-
-def free_port() -> int:
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        return int(unused.getsockname()[1])
-
-
-def test_a_cluster_that_is_not_there_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    address = f"127.0.0.1:{free_port()}"
-    expected = rf"^no Ray cluster answers at {address}; accepted: HOST:PORT, auto, or none to start one here$"
-    with pytest.raises(ValueError, match=expected), connect(ExecutorConfig("ray", address), tmp_path):
-        pass
-    monkeypatch.setenv("RAY_ADDRESS", address)
-    with pytest.raises(ValueError, match=expected), connect(ExecutorConfig("ray"), tmp_path):
-        pass
-    with (
-        pytest.raises(ValueError, match=r"^address 'cluster'; accepted: HOST:PORT of"),
-        connect(ExecutorConfig("ray", "cluster"), tmp_path),
-    ):
-        pass
-
-
-@pytest.mark.parametrize(
-    ("where", "message"),
-    [
-        (ExecutorConfig(address="auto"), r"^--address is for a cluster; accepted: with --executor ray$"),
-        (ExecutorConfig(store="file:///x"), r"^--store is for a cluster; accepted: with --executor ray$"),
-        (
-            ExecutorConfig("ray", store="memory://x"),
-            r"^store memory://x: only this process sees it; accepted: one that",
-        ),
-        (
-            ExecutorConfig("ray", store="nope://x"),
-            r"^store nope://x: Protocol not known: nope; accepted: an fsspec URL",
-        ),
-    ],
-)
-def test_options_that_cannot_be_are_refused(where: ExecutorConfig, message: str, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=message), open_executor(where, tmp_path):
-        pass
-
-
-def test_this_machine_needs_no_cluster(tmp_path: Path) -> None:
-    with open_executor(ExecutorConfig(), tmp_path) as executor:
-        assert isinstance(executor, LocalExecutor)

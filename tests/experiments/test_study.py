@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from agents.specs import AGENTS
-from experiments import executors
+from experiments import study_runs
 from experiments.evaluate import evaluate
 from experiments.files import read_json, write_text
 from experiments.plain import parse_config, to_yaml
@@ -193,7 +193,7 @@ def test_a_second_call_trains_nothing(done: Roots, tmp_path: Path, monkeypatch: 
     old, new = sorted((roots.directory / "videos").iterdir())[:2]
     os.utime(old, (1, 1))  # of a run that was trained again since
     stamp = new.stat().st_mtime_ns
-    monkeypatch.setattr(executors, "_start", start_nothing)
+    monkeypatch.setattr(study_runs, "_start", start_nothing)
     report, failures = roots.run(make())
     assert failures == []
     assert report.exists()
@@ -258,7 +258,7 @@ def test_damaged_episodes_are_the_failure_of_that_run(
         started.append(run.name)
         return subprocess.Popen([sys.executable, "-I", "-S", "-c", "raise SystemExit(3)"])
 
-    monkeypatch.setattr(executors, "_start", start)
+    monkeypatch.setattr(study_runs, "_start", start)
     _, (failure,) = roots.run(make())
     assert started == [run.name]
     assert failure.startswith(f"{run.name} failed (exit status 3)")
@@ -268,7 +268,7 @@ def test_another_configuration_in_the_same_directory_is_refused(
     done: Roots, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     roots = done.copy(tmp_path)
-    monkeypatch.setattr(executors, "_start", start_nothing)
+    monkeypatch.setattr(study_runs, "_start", start_nothing)
     before = (roots.directory / "study.yaml").read_bytes()
     other = make(base={**STUDY["base"], "steps": 512})
     with pytest.raises(ValueError, match="holds a run with steps = 256, not 512"):
@@ -278,7 +278,7 @@ def test_another_configuration_in_the_same_directory_is_refused(
 
 def test_more_seeds_start_only_the_missing_runs(done: Roots, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     roots = done.copy(tmp_path)
-    monkeypatch.setattr(executors, "_start", start_nothing)
+    monkeypatch.setattr(study_runs, "_start", start_nothing)
     with pytest.raises(AssertionError, match="a process was started"):
         roots.run(replace(make(), seeds=3))
     assert len(find_runs([roots.runs])) == 6
@@ -348,7 +348,7 @@ def test_a_published_teacher_is_trained_again_for_its_students(
         base={key: value for key, value in STUDY["base"].items() if key != "agent"},
         cells=[{"agent": agent}, {**STUDY["cells"][1], "agent": fewer}, {**student, "seeds": 1}],
     )
-    monkeypatch.setattr(executors, "_start", start_nothing)
+    monkeypatch.setattr(study_runs, "_start", start_nothing)
     with pytest.raises(AssertionError, match="a process was started"):
         roots.run(study, published=True)
     assert sorted(run.name for run in find_runs([roots.runs])) == [
@@ -363,7 +363,7 @@ def test_what_another_study_published_is_taken_over(
     """Its first episodes count, and its video; the report says whose they are, also when it is made again."""
     roots = done.copy(tmp_path)
     shutil.rmtree(roots.runs)
-    monkeypatch.setattr(executors, "_start", start_nothing)
+    monkeypatch.setattr(study_runs, "_start", start_nothing)
     other = make(name="other", episodes=2)
     directory = roots.results / "other"
     for _ in range(2):
@@ -385,14 +385,14 @@ def test_what_was_published_otherwise_does_not_count(
 ) -> None:
     roots = done.copy(tmp_path)
     shutil.rmtree(roots.runs)
-    monkeypatch.setattr(executors, "_start", start_nothing)
+    monkeypatch.setattr(study_runs, "_start", start_nothing)
     with pytest.raises(AssertionError, match="a process was started"):
         roots.run(make(**changes), published=True)
 
 
 def test_when_nothing_finishes_the_first_failure_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        executors,
+        study_runs,
         "_start",
         lambda *_: subprocess.Popen([sys.executable, "-I", "-S", "-c", "import os; os.kill(os.getpid(), 9)"]),
     )
