@@ -19,8 +19,5 @@ def test_a_cluster_that_is_not_there_is_one_line(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("RAY_ADDRESS", address)
     with pytest.raises(ValueError, match=expected), join(""):
         pass
-    with (
-        pytest.raises(ValueError, match=r"^address 'cluster'; accepted: HOST:PORT of"),
-        join("cluster"),
-    ):
+    with pytest.raises(ValueError, match=r"^address 'cluster'; accepted: HOST:PORT of"), join("cluster"):
         pass
