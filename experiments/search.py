@@ -100,21 +100,20 @@ def search(
         raise ValueError(f"{results / space.name}: holds a study; accepted: a search of another name")
     root = runs / space.name
     url = storage or f"sqlite:///{(root / 'study.db').as_posix()}"
-    if not storage:
-        root.mkdir(parents=True, exist_ok=True)
-    study = open_study(space, url)
-    print(f"watch it: optuna-dashboard {shown(url)}", flush=True)
-    with (
-        open_executor(where, runs, workers) as executor,
-        SearchProgress(space.name, space.trials, space.objective) as progress,
-    ):
+    with open_executor(where, runs, workers) as executor:  # first: one that is not there leaves nothing
+        if not storage:
+            root.mkdir(parents=True, exist_ok=True)
+        study = open_study(space, url)
+        print(f"watch it: optuna-dashboard {shown(url)}", flush=True)
+        with SearchProgress(space.name, space.trials, space.objective) as progress:
 
-        def watch(attempts: Sequence[Attempt]) -> None:
-            ended = [trial for trial in standing(study)[: space.trials] if trial.state.is_finished()]
-            values = [trial.value for trial in ended if trial.state == TrialState.COMPLETE and trial.value is not None]
-            progress.update(len(ended), max(values, default=float("nan")), [attempt.runs[0] for attempt in attempts])
+            def watch(attempts: Sequence[Attempt]) -> None:
+                ended = [trial for trial in standing(study)[: space.trials] if trial.state.is_finished()]
+                done = (trial.value for trial in ended if trial.state == TrialState.COMPLETE)
+                best = max((value for value in done if value is not None), default=float("nan"))
+                progress.update(len(ended), best, [attempt.runs[0] for attempt in attempts])
 
-        run_search(space, study, root, workers or executor.slots(), watch, executor)
+            run_search(space, study, root, workers or executor.slots(), watch, executor)
     collect(space, study, url, results / space.name)
     failed = [trial for trial in standing(study)[: space.trials] if trial.state == TrialState.FAIL]
     return write_search_report(results / space.name), [f"trial {trial.number}: {reason_of(trial)}" for trial in failed]

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.evaluate import missing_domains
-from experiments.executors import HERE, ExecutorConfig, open_executor
+from experiments.executors import HERE, Executor, ExecutorConfig, open_executor
 from experiments.files import read_json, write_json, write_text
 from experiments.plain import to_yaml
 from experiments.play import record_video
@@ -60,37 +60,44 @@ def run_study(
     clock = WallClock(runs_root / study.name / "wall_clock.json", directory if own else None, counts=not finished_only)
     with clock.running():
         configs = [config for config in study.runs() if config.path not in known]
-        if finished_only:
-            configs = [config for config in configs if (runs_root / config.path).is_dir()]
-        runs = [create_run(config, runs_root) for config in configs]
-        complete = [run for run in runs if _complete(run, study)]
-        missing = [run for run in runs if run not in complete]
+        runs: list[Run] = []
         failures: list[Failure] = []
         if finished_only:
-            runs = complete
-        elif runs:
-            with open_executor(where, runs_root, workers) as executor, StudyProgress(study.name, runs) as progress:
-
-                def watch(active: Sequence[Run], ended: Sequence[Run]) -> None:
-                    clock.keep()
-                    progress.update(active, [*complete, *ended])
-
-                failures = run_all(
-                    missing,
-                    study.domains,
-                    lambda run: study.sights_of(run.config),
-                    study.episodes,
-                    workers or executor.slots(),
-                    watch,
-                    executor,
-                    wandb,
-                )
+            started = [create_run(config, runs_root) for config in configs if (runs_root / config.path).is_dir()]
+            runs = [run for run in started if _complete(run, study)]
+        elif configs:
+            with open_executor(where, runs_root, workers) as executor:  # first: one that is not there leaves nothing
+                runs = [create_run(config, runs_root) for config in configs]
+                failures = _run(study, runs, executor, workers, clock, wandb)
         failed = {failure.run.directory for failure in failures}
         finished = [run for run in runs if run.directory not in failed]
         if not finished and not known:
             raise ValueError(f"study {study.name}: no run finished{f'; {failures[0].line()}' if failures else ' yet'}")
         collect(study, finished, known, directory, clock.spent())
         return write_report(directory), [failure.line() for failure in failures]
+
+
+def _run(
+    study: StudyConfig, runs: Sequence[Run], executor: Executor, workers: int, clock: WallClock, wandb: Wandb
+) -> list[Failure]:
+    """Train and judge those of ``runs`` that are not complete, and tell how far they are."""
+    complete = [run for run in runs if _complete(run, study)]
+    with StudyProgress(study.name, runs) as progress:
+
+        def watch(active: Sequence[Run], ended: Sequence[Run]) -> None:
+            clock.keep()
+            progress.update(active, [*complete, *ended])
+
+        return run_all(
+            [run for run in runs if run not in complete],
+            study.domains,
+            lambda run: study.sights_of(run.config),
+            study.episodes,
+            workers or executor.slots(),
+            watch,
+            executor,
+            wandb,
+        )
 
 
 def _machines(runs: Sequence[Run], published: Path | None) -> list[str]:

@@ -15,7 +15,7 @@ import pytest
 from optuna.trial import TrialState
 
 from experiments import search
-from experiments.executors import Executor
+from experiments.executors import Executor, ExecutorConfig
 from experiments.objectives import OBJECTIVES
 from experiments.plain import parse_config
 from experiments.search import Attempt, run_search
@@ -245,6 +245,12 @@ def test_impossible_numbers_write_nothing(changes: dict[str, int], message: str,
     options = {"trials": 0, "workers": 0} | changes
     with pytest.raises(ValueError, match=message):
         search.search(SPACE, options["trials"], "", tmp_path / "r", tmp_path / "s", options["workers"])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_cluster_that_cannot_be_leaves_no_database(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="--address is for a cluster"):
+        search.search(SPACE, 0, "", tmp_path / "r", tmp_path / "s", 1, ExecutorConfig(address="auto"))
     assert list(tmp_path.iterdir()) == []
 
 

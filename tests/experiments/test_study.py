@@ -15,6 +15,7 @@ import yaml
 from agents.specs import AGENTS
 from experiments import study_runs
 from experiments.evaluate import evaluate
+from experiments.executors import ExecutorConfig
 from experiments.files import read_json, write_text
 from experiments.plain import parse_config, to_yaml
 from experiments.published import published_rows
@@ -404,4 +405,10 @@ def test_when_nothing_finishes_the_first_failure_is_told(tmp_path: Path, monkeyp
 def test_negative_workers_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="workers is -1; it must be 0"):
         Roots(tmp_path).run(make(), workers=-1)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_cluster_that_cannot_be_leaves_no_directories(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="--address is for a cluster"):
+        Roots(tmp_path).run(make(), where=ExecutorConfig(address="auto"))
     assert list(tmp_path.iterdir()) == []
