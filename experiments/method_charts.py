@@ -68,7 +68,7 @@ def improvement_chart(methods: Sequence[str], pairs: Sequence[Mapping[str, Any]]
             if i != j:
                 style_of: dict[str, Any] = {"weight": "bold", "color": INK} if sure[i, j] else {"color": SOFT}
                 text = number(100 * matrix[i, j])
-                axes.text(j, i, text, ha="center", va="center", fontsize=SMALL if count < 9 else 9, **style_of)
+                axes.text(j, i, text, ha="center", va="center", fontsize=min(SMALL, 96 / count), **style_of)  # 100 fits
     axes.set_xticks(range(count), [str(place + 1) for place in range(count)])
     axes.set_yticks(range(count), [_wrapped(f"{place}  {name}") for place, name in enumerate(methods, 1)])
     axes.tick_params(labelsize=SMALL, colors=INK, length=0)
