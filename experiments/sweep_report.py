@@ -69,6 +69,7 @@ def write_sweep_report(directory: Path) -> Path:
         "uris": {n: data_uri((directory / "figures" / f"{n}.png").read_bytes(), "image/png") for n in figures},
         "provenance": facts,
         "took": duration(facts["wall_s"]),
+        "judged": _judged_words(facts["judged"], facts["runs"]),
     }
     write_text(directory / "README.md", TEMPLATES.get_template("sweep.md.j2").render(context))
     write_text(directory / "report.html", TEMPLATES.get_template("sweep.html.j2").render(context))
@@ -221,6 +222,10 @@ def _answer(methods: Sequence[Method], grid: Grid, horizon: int) -> list[str]:
             told = "" if math.isnan(low) or low > 0 else ": not told apart"
             sentences.append(f"{label[0].upper()}{label[1:]}: {number(method['worst'])}, {less} less ({said}){told}.")
     return sentences
+
+
+def _judged_words(judged: int, runs: int) -> str:
+    return count(runs, "run") if judged == runs else f"{judged} of {runs} runs (the others had been judged before)"
 
 
 def _worst(method: Method) -> Array:
