@@ -35,8 +35,12 @@ CONFIGURED: dict[str, tuple[Any, str]] = {
 ALIASES = {"--agent": "--agent.name", "--randomization": "--randomization.method"}
 
 
-def _hyperparameters(given: dict[str, Any]) -> tyro.constructors.ConstructorRegistry:
-    """Lets ``--agent.hyperparameters`` take ``key=value`` words, each value read as YAML, beside those ``given``."""
+def _constructors(given: dict[str, Any]) -> tyro.constructors.ConstructorRegistry:
+    """How words become values that tyro does not read, or not as strictly.
+
+    ``--agent.hyperparameters`` takes ``key=value``, each value read as YAML, beside those ``given``; a path is no URL,
+    which would else become a folder named ``s3:``.
+    """
     registry = tyro.constructors.ConstructorRegistry()
 
     def read(words: list[str]) -> dict[str, Any]:
@@ -51,8 +55,25 @@ def _hyperparameters(given: dict[str, Any]) -> tyro.constructors.ConstructorRegi
                 raise ValueError(f"{word!r} is no YAML after the =; accepted: such as 3, true or [64, 64]") from None
         return values
 
+    def read_path(words: list[str]) -> Path:
+        if "://" in words[0]:
+            raise NotADirectoryError(f"{words[0]!r} is a URL; accepted: a path (an object store goes to --store)")
+        return Path(words[0])
+
     @registry.primitive_rule
-    def rule(
+    def paths(info: tyro.constructors.PrimitiveTypeInfo) -> tyro.constructors.PrimitiveConstructorSpec[Path] | None:
+        if info.type is not Path:
+            return None
+        return tyro.constructors.PrimitiveConstructorSpec(
+            nargs=1,
+            metavar="PATH",
+            instance_from_str=read_path,
+            is_instance=lambda value: isinstance(value, Path),
+            str_from_instance=lambda value: [str(value)],
+        )
+
+    @registry.primitive_rule
+    def hyperparameters(
         info: tyro.constructors.PrimitiveTypeInfo,
     ) -> tyro.constructors.PrimitiveConstructorSpec[dict[str, Any]] | None:
         if info.type != dict[str, Any]:
@@ -110,13 +131,15 @@ def _parse(words: list[str]) -> Callable[[], None]:
         commands[words[0]] = partial(commands[words[0]], **{argument: default})
     boxes = io.StringIO()
     try:
-        with _hyperparameters(given), contextlib.redirect_stderr(boxes):
+        with _constructors(given), contextlib.redirect_stderr(boxes):
             action: Callable[[], None] = tyro.extras.subcommand_cli_from_dict(
                 {name: _deferred(command) for name, command in commands.items()},
                 prog="simgap",
                 description="Measure the sim-to-real gap of learned locomotion policies, and close it.",
                 args=words,
             )
+    except NotADirectoryError as error:  # of a ValueError tyro tells only that a list could not be read
+        raise ValueError(str(error)) from None
     except SystemExit as stop:
         if not stop.code:
             raise

@@ -84,21 +84,22 @@ def evaluate(
         raise ValueError("--output is for a sweep; accepted: with --sweep")
     if not sweep and where != HERE:
         raise ValueError("--executor, --address and --store are for a sweep; accepted: with --sweep")
-    for run in found:
-        if not run.done:
-            print(
-                f"note: {run.name} has not finished training; judging its last checkpoint",
-                file=sys.stderr,
-            )
     if sweep:
         _sweep(found, domains, sights, episodes, threads, sweep, output, where)
         return
+    _note_unfinished(found)
     with FitProgress("evaluate") as shown:
         for number, run in enumerate(found):
             if len(found) > 1:
                 shown.update("judging", number, len(found), run.name)
             evaluate_run(run, domains, 50 if episodes is None else episodes, threads, sights)
     print_returns(found)
+
+
+def _note_unfinished(runs: list[Run]) -> None:
+    for run in runs:
+        if not run.done:
+            print(f"note: {run.name} has not finished training; judging its last checkpoint", file=sys.stderr)
 
 
 def _sweep(
@@ -121,6 +122,7 @@ def _sweep(
     if len(domains) != 1 and domains != DOMAINS:
         raise ValueError(f"a sweep shifts one domain; found {len(domains)} in --domains; accepted: one")
     grid = Grid(runs[0].config.figure, domains[0], tuple(parse_axis(text) for text in axes))
+    _note_unfinished(runs)
     episodes = EPISODES if episodes is None else episodes
     with SweepProgress(len(runs)) as progress:
         report = run_sweep(runs, grid, episodes, threads, output, progress.update, where)

@@ -32,6 +32,8 @@ REFUSED: list[tuple[list[str], str]] = [
     (["train", "--figure", "walker2d", "--pipeline", "pose"], "no pose estimator of walker2d ships with simgap; acc"),
     (["train", "--domain", "mars"], "accepted: first a name of nominal, source, target"),
     (["train", "--domain", "source, torso_mas+1"], "did you mean 'torso_mass'?"),
+    (["train", "--runs", "s3://bucket/runs"], "'s3://bucket/runs' is a URL; accepted: a path (an object store goes to"),
+    (["evaluate", "s3://bucket/runs"], "'s3://bucket/runs' is a URL; accepted: a path"),
     (["train", "--pipeline", "smell"], "unknown pipeline 'smell'; accepted: state, pixels, pose"),
     (["train", "--pipeline", "pixels", "--pixels.camera", "front"], "pixels: unknown camera 'front'; accepted: track"),
     (
