@@ -91,17 +91,16 @@ def generate(
     if workers < 0:
         raise ValueError(f"workers is {workers}; it must be 0 (one per core) or more")
     check_dataset(config, directory)
-    directory.mkdir(parents=True, exist_ok=True)
     try:
-        with locked(directory / LOCK, wait=False):
-            begin_dataset(config, directory)
-            records = read_records(directory)
-            if len(records) < config.count:
-                with open_executor(where, directory.parent, workers) as executor:
-                    while missing := sorted(set(range(config.count)) - set(records)):
-                        _render(directory, missing, workers or executor.slots(), config.count, watch, executor)
-                        records = read_records(directory)
-            finish_dataset(config, directory, records)
+        with open_executor(where, directory.parent, workers) as executor:  # first: one that is not there leaves nothing
+            directory.mkdir(parents=True, exist_ok=True)
+            with locked(directory / LOCK, wait=False):
+                begin_dataset(config, directory)
+                records = read_records(directory)
+                while missing := sorted(set(range(config.count)) - set(records)):
+                    _render(directory, missing, workers or executor.slots(), config.count, watch, executor)
+                    records = read_records(directory)
+                finish_dataset(config, directory, records)
     except BlockingIOError:
         raise ValueError(f"{directory}: another process is making this dataset") from None
 

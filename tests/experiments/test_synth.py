@@ -1,10 +1,13 @@
-"""Processes that die, without Blender."""
+"""Processes that die, and clusters that are not there, without Blender."""
 
 import json
 from pathlib import Path
 
-from experiments.executors import Task
-from experiments.synth import _render
+import pytest
+
+from experiments.executors import ExecutorConfig, Task
+from experiments.synth import _render, generate
+from synth_data.sample import SynthConfig
 
 
 class Dead:
@@ -48,3 +51,9 @@ def test_what_a_dead_process_has_not_finished_goes_to_the_next(tmp_path: Path) -
     _render(tmp_path, [0, 1, 5, 6, 9], 1, 10, lambda done, total, speed: told.append(done), executor)
     assert executor.asked == [[0, 1, 5, 6, 9], [5, 6, 9], [9]]  # the last one dies after its last sample
     assert told == [7, 9, 10]
+
+
+def test_a_cluster_that_cannot_be_leaves_no_directory(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="--address is for a cluster"):
+        generate(SynthConfig(), tmp_path / "dataset", where=ExecutorConfig(address="auto"))
+    assert list(tmp_path.iterdir()) == []
